@@ -1,0 +1,66 @@
+/* sequencer.h: the one writer (design.md, idea 2): checks preconditions against the newest state,
+ * assigns revisions, commits a batch with one sync, publishes it, and only then answers.
+ *
+ * A core without I/O of its own: sequencer_step() does one batch with whatever is queued; on the
+ * real store thread a loop calls it when woken, in the simulator the loop does. Submitting is
+ * thread-safe; answers come as tasks on the submitter's loop.
+ */
+#pragma once
+#include "api/object.h"
+#include "server/cache.h"
+#include "store/store.h"
+
+enum write_kind { WRITE_CREATE, WRITE_UPDATE, WRITE_DELETE };
+
+struct write { /* owned by the submitter until done runs */
+    enum write_kind kind;
+    const struct api_resource *resource;
+    struct object *object; /* create, update: new state (revision is set by the sequencer). delete:
+                              NULL, or the last state to record */
+    struct str ns, name;   /* of the object; into memory that outlives the write */
+    uint64_t expected_revision; /* update, delete: must be the current one; 0: any (create: must not
+                                   exist) */
+    struct str expected_uid;    /* n 0: any */
+    struct loop *loop;          /* where done runs */
+    void (*done)(struct write *write);
+    /* results */
+    enum err_code
+        code; /* 0, ERR_EXISTS, ERR_NOT_FOUND, ERR_CONFLICT, ERR_STORAGE, ERR_UNAVAILABLE */
+    struct err error;
+    struct object *result; /* new reference: the stored object with its revision (delete: the last
+                              state with the delete's revision); on ERR_CONFLICT and ERR_EXISTS the
+                              current object, so that a retry needs no read */
+    struct task task;      /* private */
+    struct list link;      /* private */
+};
+
+struct sequencer;
+/* Loads the store into the cache. `loop` is where steps run (the store thread's). */
+int sequencer_new(struct loop *loop, struct store *store, struct cache *cache,
+                  struct sequencer **ret_sequencer, struct err *err);
+void sequencer_free(struct sequencer *sequencer);
+void sequencer_submit(struct sequencer *sequencer, struct write *write); /* any thread */
+/* Reads from history for watches that start before the ring and for Exact lists: done on the store
+ * thread, answered as a task on `loop`. Events are collected as objects. */
+struct history_read {
+    const struct api_resource *resource;
+    uint64_t after; /* events: (after, upto]. state: as of `upto` */
+    uint64_t upto;
+    bool state; /* the whole state at `upto` instead of events */
+    struct loop *loop;
+    void (*done)(struct history_read *read);
+    enum err_code code;
+    struct err error;
+    struct {
+        struct cache_event *items;
+        size_t count, cap;
+    } events;         /* references owned by the reader; state: type ADDED */
+    struct task task; /* private */
+    struct list link; /* private */
+};
+void sequencer_read_history(struct sequencer *sequencer, struct history_read *read);
+void history_read_done(struct history_read *read); /* drops the references */
+/* Online backup on the store thread, in steps between batches. */
+void sequencer_backup(struct sequencer *sequencer, const char *path, struct loop *loop,
+                      void (*done)(void *ctx, const struct err *err), void *ctx);
+struct store_status sequencer_status(struct sequencer *sequencer); /* any thread; last known */
