@@ -1,4 +1,5 @@
-/* replay.c: runs a fuzz target over every file of the folders it is given: the corpus as a unit test. */
+/* replay.c: runs a fuzz target over every file of the folders it is given: the corpus as a unit
+ * test. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ int main(int argc, char **argv)
     int files = 0, failed = 0;
     for (int i = 1; i < argc; i++) {
         DIR *folder = opendir(argv[i]);
-        for (struct dirent *entry = folder != NULL ? readdir(folder) : NULL; entry != NULL; entry = readdir(folder)) {
+        for (struct dirent *entry = folder != NULL ? readdir(folder) : NULL; entry != NULL;
+             entry = readdir(folder)) {
             char path[4096];
             if (entry->d_name[0] != '.') {
                 snprintf(path, sizeof path, "%s/%s", argv[i], entry->d_name);
