@@ -66,6 +66,9 @@ bool val_equal(
     const struct val *a,
     const struct val *b); /* semantic: member order of objects does not matter; numbers by text */
 
+/* Levels of nesting: 1 for a scalar, 0 for NULL. Patches check it against VAL_DEPTH_MAX. */
+uint32_t val_depth(const struct val *v);
+
 /* Shorthand for the common objects: metadata members. */
 struct str val_name(const struct val *object);
 struct str val_namespace(const struct val *object);
