@@ -29,6 +29,9 @@ struct http_body {
     ssize_t (*read)(struct http_body *body, char *out, size_t cap);
     void (*free)(struct http_body *body); /* exactly once */
     int64_t length;                       /* -1 unknown (chunked in HTTP/1.1) */
+    /* HTTP/2 answers only, may be NULL: asked once after read() returned 0; up to `cap` trailer
+     * fields, views valid until free(). gRPC's status travels there. */
+    size_t (*trailers)(struct http_body *body, struct http_header *ret_fields, size_t cap);
 };
 struct http_body *http_body_bytes(char *heap_bytes, size_t size); /* takes the bytes */
 struct http_body *http_body_copy(struct str bytes);
@@ -96,6 +99,9 @@ struct http_client_ops {
     void (*on_headers)(void *ctx, struct http_exchange *exchange, int status,
                        const struct http_header *headers, size_t count);
     void (*on_data)(void *ctx, struct http_exchange *exchange, const char *bytes, size_t size);
+    /* HTTP/2 trailers, before on_end; NULL: ignored. */
+    void (*on_trailers)(void *ctx, struct http_exchange *exchange,
+                        const struct http_header *fields, size_t count);
     /* The end, exactly once: err->code 0 when the answer was complete. */
     void (*on_end)(void *ctx, struct http_exchange *exchange, const struct err *err);
 };
