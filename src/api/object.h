@@ -38,6 +38,20 @@ struct object {
     char json[];          /* NUL ended */
 };
 
+/* The hash of one label and its two bits in object.label_bloom. */
+static inline uint32_t object_label_hash(struct str key, struct str value)
+{
+    return (uint32_t)((str_hash(key) * 0x9e3779b97f4a7c15ULL + str_hash(value)) >> 32);
+}
+static inline uint64_t object_bloom_bits(uint32_t hash)
+{
+    return (1ULL << (hash & 63)) | (1ULL << (hash >> 26));
+}
+static inline uint64_t object_label_bloom(struct str key, struct str value)
+{
+    return object_bloom_bits(object_label_hash(key, value));
+}
+
 /* Makes an object from a typed tape (resourceVersion in it is ignored). Reference count 1. Aborts
  * on no memory. */
 struct object *object_new(const struct api_resource *resource, const struct val *value,
