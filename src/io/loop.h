@@ -41,6 +41,10 @@ struct task {
  * dropped: task->run is not called. */
 void loop_post(struct loop *loop, struct task *task);
 
+/* Runs the task before the loop next waits for the outside, after what runs now: for gathering the
+ * work of a turn. Loop thread only; the task is dropped when the loop is freed. */
+void loop_defer(struct loop *loop, struct task *task);
+
 /* ---- timers: embedded, one shot, re-armable; loop thread only ---- */
 struct timer {
     struct loop *loop; /* NULL: not armed */

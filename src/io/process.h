@@ -50,6 +50,19 @@ struct process_result {
 int process_run(const struct process_options *options, struct str input, int64_t timeout_ns,
                 struct process_result *ret_result, struct err *err);
 
+/* ---- the seam ---- */
+struct process_ops {
+    int (*start)(struct loop *loop, const struct process_options *options, process_exit_fn *on_exit,
+                 void *ctx, struct process **ret_process, struct err *err);
+    int (*pid)(const struct process *process);
+    int (*kill)(struct process *process, int signal, struct err *err);
+    void (*free)(struct process *process);
+    int (*run)(const struct process_options *options, struct str input, int64_t timeout_ns,
+               struct process_result *ret_result, struct err *err);
+};
+const struct process_ops *process_ops(void);
+void process_set_ops(const struct process_ops *ops); /* NULL: the real one; tests only */
+
 /* Watches a process that is not our child (a container found again): pidfd poll. */
 struct pid_watch;
 int pid_watch_new(struct loop *loop, int pid, void (*on_exit)(void *ctx, struct pid_watch *watch),
