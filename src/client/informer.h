@@ -3,7 +3,8 @@
  *
  * Fed by client_watch and by the answers to one's own writes (informer_write): after a write's
  * answer the informer already shows it, so there is nothing to be stale against one's own doing;
- * older events that arrive later are ignored by revision. Objects are references, in process shared
+ * older events that arrive later are ignored by revision, and an object whose
+ * deletion was seen (its uid) never comes back. Objects are references, in process shared
  * with the server's cache.
  */
 #pragma once
@@ -49,3 +50,12 @@ void informer_keys_controller(const struct object *object, void (*emit)(void *ar
  * runs. */
 void informer_write(struct informers *informers, const struct client_request *request,
                     client_done_fn *done, void *ctx);
+/* The same, sent through another client of the same loop (a controller's own identity). */
+void informer_write_as(struct informers *informers, struct client *client,
+                       const struct client_request *request, client_done_fn *done, void *ctx);
+/* Visits every informer of the set (garbage collector, state dump). */
+void informers_each(struct informers *informers,
+                    void (*visit)(void *ctx, struct informer *informer), void *ctx);
+const struct api_resource *informer_resource(const struct informer *informer);
+/* Takes the handlers with this ctx away (a controller stops). */
+void informer_unhandle(struct informer *informer, void *ctx);
