@@ -57,9 +57,8 @@ struct api_ops {
                                   metadata.name */
 };
 
-/* The strategy of a kind ("" for the core group), from the table of api/kinds/; never NULL: kinds
- * without one of their own share the generic one. */
-const struct api_ops *api_ops_find(const char *group, const char *kind);
+/* Kinds without a strategy of their own, custom resources too. */
+extern const struct api_ops ops_generic;
 
 void field_error_add(struct field_errors *errors, const char *type, struct str field,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -25,6 +25,8 @@ enum api_type {
     API_TYPE_DURATION, /* Go duration text */
     API_TYPE_STRUCT,   /* field->type_struct */
     API_TYPE_ANY,      /* any JSON value, kept as it is (RawExtension, JSON, FieldsV1) */
+    API_TYPE_NESTED,   /* members of this list or map are lists or maps themselves:
+                          type_struct->fields[0] describes them (nameless) */
 };
 enum api_shape { API_SHAPE_ONE, API_SHAPE_LIST, API_SHAPE_MAP /* string keys */ };
 enum api_list { API_LIST_NONE, API_LIST_ATOMIC, API_LIST_SET, API_LIST_MAP };
@@ -39,6 +41,8 @@ enum {
     API_PATCH_MERGE = 1 << 5,     /* patch strategy merge (with merge_key for lists of structs) */
     API_EMBEDDED_OBJECT = 1 << 6, /* RawExtension that holds a whole API object */
     API_PRESERVE_UNKNOWN = 1 << 7,
+    API_PATCH_REPLACE = 1 << 8, /* patch strategy replace */
+    API_OBJECT = 1 << 9,        /* of structs: carries kind and apiVersion (its first fields) */
 };
 
 struct api_struct;
@@ -46,6 +50,8 @@ struct api_field {
     const char *name; /* JSON */
     uint16_t name_n;
     uint16_t number; /* protobuf; 0: none */
+    uint16_t outer;  /* protobuf number of the message around it that JSON flattens (two levels:
+                        outermost << 8 | next); 0: none */
     uint8_t type;    /* enum api_type: of the value, or of the members of a list or map */
     uint8_t shape;   /* enum api_shape */
     uint8_t list;    /* enum api_list */
@@ -70,7 +76,16 @@ struct api_struct {
     const uint16_t
         *slots; /* hash of the name & slot_mask -> field index + 1, linear probing, 0 free */
     const char *proto_name; /* "k8s.io.api.core.v1.PodSpec" or NULL */
+    const char *zero;       /* canonical JSON of an empty value: members that are written also when
+                               empty, such as {"containers":null} */
 };
+
+/* Both the generator and run-time tables place names by this hash. */
+static inline uint16_t schema_name_hash(const char *name, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)name;
+    return n == 0 ? 0 : (uint16_t)(n + u[0] * 5u + u[n - 1] * 17u + u[n / 2] * 33u);
+}
 
 enum api_verb {
     API_VERB_GET = 1 << 0,
@@ -118,6 +133,9 @@ struct api_resource {
     const struct api_ops *ops;          /* never NULL once registered */
 };
 
+/* Strategies are bound at link time: a resource's `ops NAME` line in schema/ makes its ops point at
+ * `const struct api_ops ops_NAME`, defined in api/kinds/; without the line it is ops_generic. */
+
 const struct api_field *schema_field(const struct api_struct *type, struct str name);
 const struct api_subresource *schema_subresource(const struct api_resource *resource,
                                                  struct str name);
@@ -129,3 +147,8 @@ const struct api_resource *schema_kind(struct str group, struct str version, str
 /* By "v1" or "apps/v1". */
 const struct api_resource *schema_kind_of(struct str api_version, struct str kind);
 const struct api_struct *schema_struct(struct str definition_name);
+/* Any type with kind and apiVersion, also those that are no resource: DeleteOptions (group ""),
+ * Scale, TokenRequest, Eviction, lists. NULL when there is none. */
+const struct api_struct *schema_object_type(struct str group, struct str version, struct str kind);
+/* "v1" gives "" and "v1"; "apps/v1" gives both parts. */
+void schema_split_version(struct str api_version, struct str *ret_group, struct str *ret_version);
