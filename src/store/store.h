@@ -16,6 +16,7 @@ struct store;
 struct store_write {
     struct str resource, ns, name;
     uint64_t revision; /* ascending within and between commits */
+    uint64_t previous; /* revision of the row this one replaces; 0 for a created one */
     struct str value;  /* new bytes; for a delete the last state of the object */
     bool deleted;
     bool created;
@@ -41,17 +42,23 @@ struct store_seal { /* encryption at rest; given by role from pki; NULL: none */
 struct store_options {
     const char *path; /* folder (sqlite) or URL (etcd) */
     const struct store_seal *seal;
-    int64_t history_ns; /* how long events stay readable; default 1 h */
-    struct clock *clock;
+    int64_t history_ns;  /* how long events stay readable; default 1 h */
+    struct clock *clock; /* NULL: the real one */
+    const char *vfs;     /* sqlite: name of the VFS; NULL: the default. Tests inject faults here */
+    int wal_frames;      /* sqlite: pages in the WAL before a checkpoint; 0: the default */
 };
 
 struct store_status {
-    uint64_t revision, compacted; /* events after `compacted` are readable */
-    uint64_t live_rows, history_rows, bytes_on_disk;
+    uint64_t revision, compacted;     /* events after `compacted` are readable */
+    uint64_t live_rows, history_rows; /* history: superseded states and deletes */
+    uint64_t bytes_on_disk;           /* files of the store */
+    uint64_t value_bytes;             /* of all rows, history included */
+    bool failed;                      /* refuses writes until reopened */
 };
 
-typedef int store_visit_fn(void *ctx, const struct store_row *row,
-                           struct err *err); /* non-zero stops */
+/* Negative: stops, and is what the caller gets. Positive: stops, the caller gets 0. The row is
+ * borrowed during the call. */
+typedef int store_visit_fn(void *ctx, const struct store_row *row, struct err *err);
 
 struct store_ops {
     const char *name;
@@ -61,7 +68,7 @@ struct store_ops {
     /* Every live row, ordered by resource, namespace, name. */
     int (*load)(struct store *store, store_visit_fn *visit, void *ctx, struct err *err);
     /* One transaction, one sync. ERR_STORAGE when the disk is full (later writes may succeed again)
-     * or failed. */
+     * or failed. Without writes: a sync that proves that the disk still takes them. */
     int (*commit)(struct store *store, const struct store_write *writes, size_t count,
                   struct err *err);
     /* Events of `resource` (STR_NONE: all) with after < revision <= upto, in order. ERR_EXPIRED
@@ -74,8 +81,15 @@ struct store_ops {
                    store_visit_fn *visit, void *ctx, struct err *err);
     int (*compact)(struct store *store, uint64_t upto,
                    struct err *err); /* forgets events up to and with it */
-    /* Online copy into a new file; safe while writes go on between its steps. */
-    int (*backup)(struct store *store, const char *to, struct err *err);
+    /* The newest revision that was committed at or before `wall_ns`; 0 when none is readable. */
+    int (*revision_at)(struct store *store, int64_t wall_ns, uint64_t *ret_revision,
+                       struct err *err);
+    /* Online copy into a new file; safe while writes go on between its steps. One at a time. The
+     * step returns 1 when more is to do and 0 when the copy is whole, synced and in place.
+     * NULL: not supported. */
+    int (*backup_begin)(struct store *store, const char *to, struct err *err);
+    int (*backup_step)(struct store *store, struct err *err);
+    void (*backup_end)(struct store *store); /* drops one that is not done; harmless otherwise */
     int (*status)(struct store *store, struct store_status *ret_status, struct err *err);
 };
 
