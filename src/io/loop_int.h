@@ -42,6 +42,7 @@ static inline struct timer *loop_first_timer(const struct loop *loop)
 /* Fires the timers that were due at `now_ns`; those armed meanwhile wait for the next turn. */
 size_t loop_fire_timers(struct loop *loop, int64_t now_ns);
 
-/* 64 KiB of scratch that reads of all streams of a real loop share; valid for one callback. */
-enum { LOOP_SCRATCH_SIZE = 65536 };
-char *loop_read_scratch(struct loop *loop);
+/* What the streams of a real loop share (stream.c); made on first use, freed with the loop. */
+struct stream_shared;
+struct stream_shared **loop_streams(struct loop *loop);
+void stream_shared_free(struct stream_shared *shared);

@@ -28,7 +28,7 @@ struct uv_real {
     struct list posted; /* under lock */
     bool waking;        /* under lock: a wake-up is on its way */
     _Atomic bool stopping;
-    char *scratch;
+    struct stream_shared *streams;
 };
 
 static struct uv_real *real_of(struct loop *loop)
@@ -164,7 +164,7 @@ static void real_free(struct loop *loop)
     uv_loop_close(&real->uv);
     loop_done(loop);
     pthread_mutex_destroy(&real->lock);
-    free(real->scratch);
+    stream_shared_free(real->streams);
     free(real);
 }
 
@@ -201,11 +201,7 @@ struct uv_loop_s *loop_uv(struct loop *loop)
     return loop->ops == &real_ops ? &real_of(loop)->uv : NULL;
 }
 
-char *loop_read_scratch(struct loop *loop)
+struct stream_shared **loop_streams(struct loop *loop)
 {
-    struct uv_real *real = real_of(loop);
-    if (real->scratch == NULL) {
-        real->scratch = mem_alloc(LOOP_SCRATCH_SIZE);
-    }
-    return real->scratch;
+    return &real_of(loop)->streams;
 }

@@ -29,7 +29,7 @@ struct stream_ops {
 struct listener;
 struct listener_ops {
     /* A new stream, handshake done when `tls` was given. The callee sets its ops with
-     * stream_set_ops() at once. */
+     * stream_set_ops() at once; on_open is not called. */
     void (*on_accept)(void *ctx, struct listener *listener, struct stream *stream);
 };
 /* Listens on an open, bound and listening descriptor (handed in by the supervisor, or from
@@ -52,7 +52,8 @@ struct dial_options {
 };
 struct stream *stream_dial(struct loop *loop, const struct dial_options *options,
                            const struct stream_ops *ops, void *ctx);
-/* A stream over an open descriptor (pipe, socketpair, accepted socket). Takes fd. */
+/* A stream over an open descriptor (pipe, socketpair, terminal, accepted socket). Takes fd; a
+ * descriptor that cannot be polled ends with on_close. on_open is not called. */
 struct stream *stream_from_fd(struct loop *loop, int fd, const struct stream_ops *ops, void *ctx);
 
 void stream_set_ops(struct stream *stream, const struct stream_ops *ops, void *ctx);
@@ -61,7 +62,14 @@ void stream_write(struct stream *stream, const void *bytes, size_t size);
 /* Borrows the bytes until release(arg) (always called once, also on error). */
 void stream_write_shared(struct stream *stream, const void *bytes, size_t size,
                          void (*release)(void *arg), void *arg);
-size_t stream_queued(const struct stream *stream);
+/* For codecs that make many small pieces: append to the buffer (nothing else of the stream is
+ * called meanwhile), then end. Saves the copy of stream_write(). */
+struct buf *stream_write_begin(struct stream *stream);
+void stream_write_end(struct stream *stream);
+size_t stream_queued(const struct stream *stream); /* bytes the kernel has not taken */
+/* Gives bytes back that were read too far (before an upgrade): they come first through on_read, in
+ * the next turn. */
+void stream_unread(struct stream *stream, const void *bytes, size_t size);
 void stream_pause(struct stream *stream); /* stop reading: back-pressure on the peer */
 void stream_resume(struct stream *stream);
 void stream_shutdown(struct stream *stream); /* half-close after what is queued */
