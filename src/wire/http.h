@@ -57,6 +57,8 @@ struct http_server_ops {
     /* The peer went away (reset, closed) before the answer was complete: forget the exchange. Not
      * called after it was. */
     void (*on_abort)(void *ctx, struct http_exchange *exchange);
+    /* The connection is gone, or was upgraded away: the last call with this ctx. May be NULL. */
+    void (*on_end)(void *ctx);
 };
 struct http_server_options {
     size_t body_limit; /* 0: 3 MiB */
