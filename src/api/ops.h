@@ -10,8 +10,8 @@
 struct field_error {
     const char
         *type;         /* FieldValueRequired, FieldValueInvalid, FieldValueNotSupported,
-                          FieldValueDuplicate,         FieldValueForbidden, FieldValueTooLong, FieldValueTooMany,
-                          FieldValueTypeInvalid, FieldValueNotFound, InternalError */
+                          FieldValueDuplicate,         FieldValueForbidden, FieldValueTooLong,
+                          FieldValueTooMany,         FieldValueTypeInvalid, FieldValueNotFound, InternalError */
     struct str field;  /* spec.containers[0].image */
     struct str detail; /* as upstream words it: 'Invalid value: "x": must be ...', ready for
                           Status.details.causes */
@@ -50,7 +50,8 @@ struct api_ops {
     /* Grace seconds for a delete: >0 marks and waits for a finaliser such as the kubelet; 0 removes
      * at once. `asked` is -1 when the client named none. NULL: always 0. */
     int64_t (*grace_seconds)(struct api_context *ctx, const struct val *object, int64_t asked);
-    bool generation;       /* metadata.generation counts spec changes */
+    bool generation;             /* metadata.generation counts spec changes */
+    bool keeps_status_on_create; /* a client may bring a status along (Node, PersistentVolume) */
     bool create_on_update; /* PUT of a missing object creates it (Lease, Endpoints, Event, ...) */
     bool unconditional_update; /* PUT without resourceVersion is allowed (true for nearly all) */
     const char *name_rule;     /* "subdomain" (default), "label", "path", "label-1035": who checks

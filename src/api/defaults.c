@@ -1,0 +1,133 @@
+/* defaults.c: static defaults out of the schema, and the forms that computed defaults are made of.
+ *
+ * A static default holds wherever its type is used and the struct that it belongs to is there, so
+ * one walk over the typed tape fills them all in. Depth is bounded by the parser (VAL_DEPTH_MAX).
+ *
+ * Left to others: computed defaults (kinds/).
+ */
+#include "api/defaults.h"
+
+#include "api/quantity.h"
+
+struct val *default_put(struct val *object, struct str name, struct val *value)
+{
+    if (object->field != NULL && object->field->type_struct != NULL) {
+        value->field = schema_field(object->field->type_struct, name);
+    }
+    return val_set(object, name, value);
+}
+
+void default_str(struct arena *arena, struct val *object, const char *name, struct str text)
+{
+    struct str key = str_of(name);
+    if (val_text(val_get_str(object, key)).n == 0) {
+        default_put(object, key, val_new_text(arena, text));
+    }
+}
+
+void default_text(struct arena *arena, struct val *object, const char *name, const char *text)
+{
+    default_str(arena, object, name, str_of(text));
+}
+
+void default_int(struct arena *arena, struct val *object, const char *name, int64_t value)
+{
+    struct str key = str_of(name);
+    if (val_absent(val_get_str(object, key))) {
+        default_put(object, key, val_new_int(arena, value));
+    }
+}
+
+void default_int_zero(struct arena *arena, struct val *object, const char *name, int64_t value)
+{
+    struct str key = str_of(name);
+    const struct val *member = val_get_str(object, key);
+    if (val_absent(member) || val_int(member, 1) == 0) {
+        default_put(object, key, val_new_int(arena, value));
+    }
+}
+
+void default_bool(struct arena *arena, struct val *object, const char *name, bool value)
+{
+    struct str key = str_of(name);
+    if (val_absent(val_get_str(object, key))) {
+        default_put(object, key, val_new_bool(arena, value));
+    }
+}
+
+struct val *default_object(struct arena *arena, struct val *object, const char *name)
+{
+    struct str key = str_of(name);
+    struct val *member = val_get_str(object, key);
+    return val_absent(member) ? default_put(object, key, val_new(arena, VAL_OBJECT)) : member;
+}
+
+void default_resource_list(struct arena *arena, struct val *list)
+{
+    const __int128 milli = 1000000; /* in nano units */
+    VAL_EACH (it, list) {
+        struct quantity q;
+        if (!quantity_parse(val_text(it), &q) || q.nano % milli == 0) {
+            continue; /* the codec made it canonical */
+        }
+        q.nano = (q.nano / milli + (q.nano > 0 ? 1 : 0)) * milli;
+        char *text = arena_alloc(arena, 64);
+        it->text = str_at(text, quantity_format(q, text));
+    }
+}
+
+static void default_struct(struct arena *arena, const struct api_struct *type, struct val *object);
+
+static void default_members(struct arena *arena, const struct api_field *field, struct val *value)
+{
+    if (field->type_struct == NULL) {
+        return;
+    }
+    if (field->shape == API_SHAPE_ONE) {
+        default_struct(arena, field->type_struct, value);
+        return;
+    }
+    VAL_EACH (it, value) {
+        default_struct(arena, field->type_struct, it);
+    }
+}
+
+static void default_field(struct arena *arena, const struct api_field *field, struct val *object)
+{
+    struct str name = str_at(field->name, field->name_n);
+    struct val *value = NULL;
+    if (val_absent(val_get_str(object, name)) &&
+        val_parse_json(arena, str_of(field->default_json), &value, NULL) == 0) {
+        value->field = field;
+        val_set(object, name, value);
+    }
+}
+
+static void default_struct(struct arena *arena, const struct api_struct *type, struct val *object)
+{
+    if (!val_is(object, VAL_OBJECT)) {
+        return;
+    }
+    for (uint16_t i = 0; i < type->count; i++) {
+        if (type->fields[i].default_json != NULL) {
+            default_field(arena, &type->fields[i], object);
+        }
+    }
+    VAL_EACH (member, object) {
+        const struct api_field *field =
+            member->field != NULL ? member->field : schema_field(type, member->key);
+        if (field != NULL) {
+            default_members(arena, field, member);
+        }
+    }
+}
+
+void api_default(struct arena *arena, const struct api_resource *resource, struct val *object)
+{
+    if (resource->type != NULL) {
+        default_struct(arena, resource->type, object);
+    }
+    if (resource->ops->defaults != NULL) {
+        resource->ops->defaults(arena, object);
+    }
+}

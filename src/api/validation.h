@@ -1,0 +1,70 @@
+/* validation.h: how validation says what is wrong: paths that cost nothing until there is an error,
+ * and one function for each kind of field error, worded as the API documents them
+ * (apimachinery util/validation/field).
+ */
+#pragma once
+#include "api/names.h"
+#include "api/ops.h"
+
+/* A path is a chain on the stack; it is only turned into text when an error is added. */
+struct path {
+    const struct path *up;
+    const char *name; /* member, or NULL */
+    struct str key;   /* [key] of a map, when p is not NULL */
+    int index;        /* [index] otherwise */
+};
+#define AT(up_, name_)   (&(const struct path){.up = (up_), .name = (name_)})
+#define AT_INDEX(up_, i) (&(const struct path){.up = (up_), .index = (int)(i)})
+#define AT_KEY(up_, k)   (&(const struct path){.up = (up_), .key = (k)})
+
+/* The text of a path, in the errors' arena. */
+struct str path_text(struct field_errors *errors, const struct path *path);
+
+#define FIELD_FORMAT(at) __attribute__((format(printf, at, at + 1)))
+/* 'Invalid value: "x": detail'. */
+void field_invalid(struct field_errors *errors, const struct path *path, struct str value,
+                   const char *format, ...) FIELD_FORMAT(4);
+void field_invalid_int(struct field_errors *errors, const struct path *path, int64_t value,
+                       const char *format, ...) FIELD_FORMAT(4);
+void field_invalid_val(struct field_errors *errors, const struct path *path,
+                       const struct val *value, const char *format, ...) FIELD_FORMAT(4);
+/* 'Required value: detail'; an empty detail gives 'Required value'. */
+void field_required(struct field_errors *errors, const struct path *path, const char *detail);
+void field_forbidden(struct field_errors *errors, const struct path *path, const char *format, ...)
+    FIELD_FORMAT(3);
+/* 'Unsupported value: "x": supported values: "a", "b"'; `values` is NULL ended, in text order. */
+void field_not_supported(struct field_errors *errors, const struct path *path, struct str value,
+                         const char *const *values);
+void field_duplicate(struct field_errors *errors, const struct path *path, struct str value);
+void field_duplicate_val(struct field_errors *errors, const struct path *path,
+                         const struct val *value);
+void field_not_found(struct field_errors *errors, const struct path *path, struct str value);
+void field_too_long(struct field_errors *errors, const struct path *path, int64_t max_bytes);
+void field_too_many(struct field_errors *errors, const struct path *path, int64_t count,
+                    int64_t max);
+
+/* ---- checks that many kinds share; each adds its errors and says whether there was none ---- */
+
+bool check_name(struct field_errors *errors, const struct path *path, enum name_rule rule,
+                struct str value);
+/* One of `values` (NULL ended, in text order); empty text is Required when `required`. */
+bool check_one_of(struct field_errors *errors, const struct path *path, struct str value,
+                  const char *const *values, bool required);
+bool check_not_negative(struct field_errors *errors, const struct path *path,
+                        const struct val *value);
+/* A port number 1..65535. */
+bool check_port_number(struct field_errors *errors, const struct path *path, int64_t value);
+/* IntOrString port: a number or a port name. */
+bool check_port(struct field_errors *errors, const struct path *path, const struct val *value);
+/* "must be an immutable field": equal, or an error. */
+bool check_immutable(struct field_errors *errors, const struct path *path, const struct val *next,
+                     const struct val *old);
+void check_labels(struct field_errors *errors, const struct path *path, const struct val *labels);
+void check_annotations(struct field_errors *errors, const struct path *path,
+                       const struct val *annotations);
+/* A metav1.LabelSelector that is present. */
+void check_label_selector(struct field_errors *errors, const struct path *path,
+                          const struct val *selector);
+/* Rules of metadata on create and on update (`old` not NULL). */
+void check_metadata(struct api_context *ctx, const struct api_resource *resource,
+                    const struct val *object, const struct val *old, struct field_errors *errors);
