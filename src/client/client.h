@@ -3,8 +3,8 @@
  *
  * In process (server/inprocess.c): requests go through the whole request path under the caller's
  * identity, without sockets. HTTP (client/http.c): the wire. Both are asynchronous; callbacks run
- * on the client's loop. A client belongs to one loop. Responses arrive as objects at rest: in
- * process they are the cache's own, shared.
+ * on the client's loop, never from inside client_send() or client_watch(). A client belongs to one
+ * loop. Responses arrive as objects at rest: in process they are the cache's own, shared.
  */
 #pragma once
 #include "api/object.h"
@@ -62,7 +62,7 @@ struct client_ops {
     struct client_watch *(*watch)(struct client *client, const struct client_watch_options *options,
                                   const struct client_watch_ops *ops, void *ctx);
     void (*watch_stop)(struct client *client, struct client_watch *watch);
-    void (*free)(struct client *client);
+    void (*free)(struct client *client); /* requests under way are answered with ERR_CANCELED */
 };
 struct client { /* first member of every transport */
     const struct client_ops *ops;
@@ -79,6 +79,12 @@ static inline struct client_watch *client_watch(struct client *client,
                                                 const struct client_watch_ops *ops, void *ctx)
 {
     return client->ops->watch(client, options, ops, ctx);
+}
+static inline void client_free(struct client *client)
+{
+    if (client != NULL) {
+        client->ops->free(client);
+    }
 }
 
 struct tls_context;

@@ -73,9 +73,20 @@ static struct str member(const char *p, struct str name)
     return STR_NONE;
 }
 
+struct str object_raw(const struct object *object, struct str name)
+{
+    return member(object->json, name);
+}
+
+struct str object_api_version(const struct object *object)
+{
+    struct str raw = object_raw(object, STR("apiVersion"));
+    return raw.n > 2 ? str_at(raw.p + 1, raw.n - 2) : STR_NONE;
+}
+
 struct str metadata_raw(const struct object *object, struct str name)
 {
-    struct str metadata = member(object->json, STR("metadata"));
+    struct str metadata = object_raw(object, STR("metadata"));
     return metadata.n > 0 && metadata.p[0] == '{' ? member(metadata.p, name) : STR_NONE;
 }
 

@@ -11,3 +11,7 @@ size_t owners_of(struct arena *arena, const struct object *object, struct owner 
 /* The value of a top-level member of metadata as raw JSON (object, array, string ...), or STR_NONE.
  * `name` needs no escaping. */
 struct str metadata_raw(const struct object *object, struct str name);
+/* The same of the object itself. */
+struct str object_raw(const struct object *object, struct str name);
+/* "apps/v1", into the object. */
+struct str object_api_version(const struct object *object);

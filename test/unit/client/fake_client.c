@@ -278,13 +278,13 @@ void fake_api_gap(struct fake_api *api, const struct api_resource *resource, int
 
 /* ---- life ---- */
 
-static void client_free(struct client *client)
+static void fake_client_free(struct client *client)
 {
     free(client);
 }
 
 static const struct client_ops client_ops = {
-    .send = send_request, .watch = watch_start, .watch_stop = watch_stop, .free = client_free};
+    .send = send_request, .watch = watch_start, .watch_stop = watch_stop, .free = fake_client_free};
 
 struct client *fake_client_new(struct fake_api *api, const char *name)
 {
@@ -317,7 +317,9 @@ void fake_api_free(struct fake_api *api)
 {
     fake_kubelet_stop(api);
     LIST_EACH_SAFE (it, &api->calls) {
-        call_free(container_of(it, struct call, link));
+        struct call *call = container_of(it, struct call, link);
+        call->result.code = err_set(&call->result.error, ERR_CANCELED, "the server is gone");
+        call_answer(&call->timer);
     }
     LIST_EACH_SAFE (it, &api->watches) {
         watch_free(container_of(it, struct client_watch, link));

@@ -1,0 +1,159 @@
+/* What controllers ask of pods (pods.h). */
+#include "controllers/pods.h"
+
+#include <stdlib.h>
+
+struct val *condition_find(const struct val *status, struct str type)
+{
+    return val_find(val_get(status, "conditions"), "type", type);
+}
+
+static enum pod_phase phase_of(struct str text)
+{
+    return str_is(text, "Running")     ? POD_RUNNING
+           : str_is(text, "Succeeded") ? POD_SUCCEEDED
+           : str_is(text, "Failed")    ? POD_FAILED
+           : str_is(text, "Unknown")   ? POD_UNKNOWN
+                                       : POD_PENDING;
+}
+
+static int most_restarts(const struct val *statuses)
+{
+    int64_t most = 0;
+    VAL_EACH (it, statuses) {
+        int64_t count = val_int(val_get(it, "restartCount"), 0);
+        most = count > most ? count : most;
+    }
+    return (int)most;
+}
+
+void pod_brief(struct arena *arena, struct object *object, struct pod_brief *ret_brief)
+{
+    const struct val *pod = object_decode(object, arena);
+    const struct val *status = val_get(pod, "status");
+    const struct val *ready = condition_find(status, STR("Ready"));
+    struct str cost = val_text(val_get_str(val_path(pod, "metadata.annotations"),
+                                           STR("controller.kubernetes.io/pod-deletion-cost")));
+    *ret_brief = (struct pod_brief){
+        .object = object,
+        .phase = phase_of(val_text(val_get(status, "phase"))),
+        .ready = str_is(val_text(val_get(ready, "status")), "True"),
+        .node = val_text(val_path(pod, "spec.nodeName")),
+        .restarts = most_restarts(val_get(status, "containerStatuses")),
+        .sidecar_restarts = most_restarts(val_get(status, "initContainerStatuses")),
+    };
+    ret_brief->scheduled = ret_brief->node.n > 0;
+    str_i64(cost, &ret_brief->deletion_cost);
+    time_parse(val_text(val_get(ready, "lastTransitionTime")), &ret_brief->ready_since);
+    time_parse(val_text(val_path(pod, "metadata.creationTimestamp")), &ret_brief->created);
+}
+
+bool pod_is_available(const struct pod_brief *pod, int64_t min_ready_s, int64_t now_wall)
+{
+    return pod->ready &&
+           (min_ready_s <= 0 ||
+            (pod->ready_since > 0 && pod->ready_since + min_ready_s * NS_PER_S <= now_wall));
+}
+
+/* Ages compare by their power of two in seconds: which of two pods of nearly one age goes is then
+ * not always the younger one. */
+static int age_class(int64_t now, int64_t since)
+{
+    int64_t seconds = since > 0 ? (now - since) / NS_PER_S : -1;
+    int class = -1;
+    while (seconds > 0) {
+        class ++;
+        seconds /= 2;
+    }
+    return class;
+}
+
+static int compare_ages(const struct pod_brief *a, const struct pod_brief *b, int64_t a_since,
+                        int64_t b_since, int64_t now)
+{
+    if (a_since == 0 || b_since == 0) {
+        return (b_since == 0) - (a_since == 0); /* unknown: as if just now */
+    }
+    int a_class = age_class(now, a_since), b_class = age_class(now, b_since);
+    return a_class != b_class ? (a_class < b_class ? -1 : 1)
+                              : str_cmp(a->object->uid, b->object->uid);
+}
+
+static int compare_for_deletion(const struct pod_brief *a, const struct pod_brief *b, int64_t now)
+{
+    if (a->scheduled != b->scheduled) {
+        return a->scheduled ? 1 : -1;
+    }
+    if (a->phase != b->phase) {
+        return a->phase < b->phase ? -1 : 1;
+    }
+    if (a->ready != b->ready) {
+        return a->ready ? 1 : -1;
+    }
+    if (a->deletion_cost != b->deletion_cost) {
+        return a->deletion_cost < b->deletion_cost ? -1 : 1;
+    }
+    if (a->rank != b->rank) {
+        return a->rank > b->rank ? -1 : 1;
+    }
+    if (a->ready && a->ready_since != b->ready_since) {
+        return compare_ages(a, b, a->ready_since, b->ready_since, now);
+    }
+    if (a->restarts != b->restarts) {
+        return a->restarts > b->restarts ? -1 : 1;
+    }
+    if (a->sidecar_restarts != b->sidecar_restarts) {
+        return a->sidecar_restarts > b->sidecar_restarts ? -1 : 1;
+    }
+    if (a->created != b->created) {
+        return compare_ages(a, b, a->created, b->created, now);
+    }
+    return str_cmp(a->object->uid, b->object->uid); /* a whole order: runs are reproducible */
+}
+
+struct ranked {
+    struct pod_brief *pod;
+    int64_t now;
+};
+
+static int compare_ranked(const void *a, const void *b)
+{
+    const struct ranked *one = a, *two = b;
+    return compare_for_deletion(one->pod, two->pod, one->now);
+}
+
+void pods_rank_for_deletion(struct pod_brief **pods, size_t count, int64_t now_wall)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct ranked *ranked = arena_array(&arena, struct ranked, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        ranked[i] = (struct ranked){pods[i], now_wall};
+    }
+    qsort(ranked, count, sizeof *ranked, compare_ranked);
+    for (size_t i = 0; i < count; i++) {
+        pods[i] = ranked[i].pod;
+    }
+}
+
+struct val *pod_from_template(struct arena *arena, const struct val *template,
+                              const struct object *owner)
+{
+    static const char *const copied[] = {"labels", "annotations", "finalizers"};
+    struct val *pod = val_new(arena, VAL_OBJECT);
+    struct val *meta = val_make_object(arena, pod, STR("metadata"));
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
+        struct val *value = val_get_str(val_get(template, "metadata"), str_of(copied[i]));
+        if (!val_absent(value)) {
+            val_set(meta, str_of(copied[i]), val_copy(arena, value));
+        }
+    }
+    /* room for the five random letters: names of pods are at most 63 long as host names */
+    struct str prefix = owner->name;
+    prefix.n = prefix.n > 57 ? 57 : prefix.n;
+    val_set_text(arena, meta, STR("generateName"),
+                 str_of(arena_printf(arena, "%.*s-", STR_ARG(prefix))));
+    val_append(val_make_array(arena, meta, STR("ownerReferences")),
+               owner_reference_new(arena, owner));
+    val_set(pod, STR("spec"), val_copy(arena, val_get(template, "spec")));
+    return pod;
+}

@@ -1,0 +1,40 @@
+/* pods.h: what controllers ask of pods. */
+#pragma once
+#include "controllers/children.h"
+
+enum pod_phase { POD_PENDING, POD_UNKNOWN, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
+
+/* The few facts that counts and rankings need; read once from each state of a pod. */
+struct pod_brief {
+    struct object *object; /* borrowed */
+    enum pod_phase phase;
+    bool ready, scheduled;
+    int64_t ready_since, created; /* wall ns; ready_since 0: unknown */
+    int64_t deletion_cost;        /* controller.kubernetes.io/pod-deletion-cost */
+    int restarts;                 /* the most of a container's */
+    int sidecar_restarts;
+    struct str node; /* into `arena` of the call */
+    int rank;        /* for the caller */
+};
+void pod_brief(struct arena *arena, struct object *object, struct pod_brief *ret_brief);
+/* Neither finished nor being deleted. */
+static inline bool pod_is_active(const struct pod_brief *pod)
+{
+    return pod->phase != POD_SUCCEEDED && pod->phase != POD_FAILED && !pod->object->deleting;
+}
+static inline bool pod_is_finished(const struct pod_brief *pod)
+{
+    return pod->phase == POD_SUCCEEDED || pod->phase == POD_FAILED;
+}
+/* Ready for at least min_ready_s. */
+bool pod_is_available(const struct pod_brief *pod, int64_t min_ready_s, int64_t now_wall);
+/* Order of deletion when a set shrinks (KEP-2255, pod deletion cost; KEP-2185, log scale of ages):
+ * those to delete first come first. */
+void pods_rank_for_deletion(struct pod_brief **pods, size_t count, int64_t now_wall);
+
+/* metadata of a new pod from a template: labels, annotations, finalizers, generateName and owner;
+ * and its spec. */
+struct val *pod_from_template(struct arena *arena, const struct val *template,
+                              const struct object *owner);
+
+struct val *condition_find(const struct val *status, struct str type);

@@ -1,0 +1,6 @@
+/* table_int.h: the rows of table.c; one line a controller, defined in its own file. */
+#pragma once
+#include "controllers/controller.h"
+
+extern const struct controller controller_deployment;
+extern const struct controller controller_replicaset;
