@@ -1,0 +1,182 @@
+/* join.c: the agent's side of joining. See join.h. */
+#include "role/join.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "cli/connection.h"
+#include "io/file.h"
+#include "io/tls.h"
+
+struct token {
+    struct str address, id, secret, ca_hash;
+};
+
+static int token_parse(struct str text, struct token *ret_token, struct err *err)
+{
+    struct token t;
+    struct str words, rest, slash;
+    struct str url = str_cut(text, '#', &words);
+    t.id = str_cut(words, '.', &rest);
+    t.secret = str_cut(rest, '.', &t.ca_hash);
+    if (!str_starts(url, STR("https://")) || t.id.n == 0 || t.secret.n == 0 || t.ca_hash.n != 64) {
+        return err_set(err, ERR_INVALID,
+                       "--join wants https://HOST:6443#ID.SECRET.CAHASH: `cox token create` on the "
+                       "server prints it");
+    }
+    t.address = str_cut(str_from(url, 8), '/', &slash);
+    *ret_token = t;
+    return 0;
+}
+
+/* The CA of the server, if its key is the one that the token pins. */
+static int fetch_ca(const struct token *token, struct buf *ret_pem, struct err *err)
+{
+    struct tls_options options = {
+        .insecure = true,
+        .alpn = STR("h2,http/1.1")}; /* nothing is told or believed on this connection but the CA */
+    struct tls_context *tls = tls_client_new(&options, err);
+    struct certificate *ca = NULL;
+    if (tls == NULL) {
+        return err->code;
+    }
+    struct connection *connection = connection_open_to(token->address, tls);
+    struct connection_request request = {
+        .method = "GET", .path = STR("/cox/v1/ca"), .accept = "*/*"};
+    int rc = connection_send(connection, &request, ret_pem, err);
+    rc = rc != 0 ? rc : certificate_parse_pem(buf_view(ret_pem), &ca, err);
+    if (rc == 0 && !str_eq(certificate_key_hash(ca), token->ca_hash)) {
+        rc = err_set(err, ERR_UNAUTHORIZED,
+                     "the server at %.*s has another CA than the token names: it is not the one "
+                     "that made it",
+                     STR_ARG(token->address));
+    }
+    certificate_unref(ca);
+    connection_close(connection);
+    tls_unref(tls);
+    return rc;
+}
+
+static int ask(const struct token *token, const struct options *o, struct join_result *out,
+               struct err *err)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct buf csr BUF_CLEANUP = BUF_INIT, body BUF_CLEANUP = BUF_INIT;
+    struct key *key = NULL;
+    struct val *request = val_new(&arena, VAL_OBJECT), *answer = NULL;
+    struct str names[] = {str_of(o->node_name)},
+               addresses[] = {STR("127.0.0.1"), str_of(o->node_ip)}, group = STR("system:nodes");
+    char *name MEM_CLEANUP = mem_printf("system:node:%s", o->node_name);
+    struct certificate_options wanted = {.common_name = str_of(name),
+                                         .organizations = &group,
+                                         .organization_count = 1,
+                                         .dns_names = names,
+                                         .dns_count = 1,
+                                         .addresses = addresses,
+                                         .address_count = o->node_ip[0] != '\0' ? 2 : 1};
+    int rc = key_generate(&key, err);
+    rc = rc != 0 ? rc : signing_request_new(key, &wanted, &csr, err);
+    rc = rc != 0 ? rc : key_write_pem(key, &out->key_pem, err);
+    key_unref(key);
+    struct tls_options tls_options = {.ca_pem = buf_view(&out->ca_pem), .alpn = STR("h2,http/1.1")};
+    struct tls_context *tls = rc == 0 ? tls_client_new(&tls_options, err) : NULL;
+    if (tls == NULL) {
+        return rc != 0 ? rc : err->code;
+    }
+    val_set_text(&arena, request, STR("id"), token->id);
+    val_set_text(&arena, request, STR("secret"), token->secret);
+    val_set_text(&arena, request, STR("node"), str_of(o->node_name));
+    val_set_text(&arena, request, STR("request"), buf_view(&csr));
+    val_write_json(request, &body);
+    struct connection *connection = connection_open_to(token->address, tls);
+    struct connection_request post = {
+        .method = "POST", .path = STR("/cox/v1/join"), .body = buf_view(&body)};
+    rc = connection_send_json(connection, &post, &arena, &answer, err);
+    if (rc == 0) {
+        buf_str(&out->certificate_pem, val_text(val_get(answer, "certificate")));
+        buf_str(&out->pod_cidr, val_text(val_get(answer, "podCIDR")));
+    }
+    connection_close(connection);
+    tls_unref(tls);
+    return rc;
+}
+
+static const char *const file_names[] = {"ca.crt", "node.crt", "node.key", "node.cidr", "node.api"};
+enum { FILE_COUNT = 5 };
+
+static void parts_of(struct join_result *result, struct buf *ret_parts[FILE_COUNT])
+{
+    ret_parts[0] = &result->ca_pem;
+    ret_parts[1] = &result->certificate_pem;
+    ret_parts[2] = &result->key_pem;
+    ret_parts[3] = &result->pod_cidr;
+    ret_parts[4] = &result->address;
+}
+
+/* node.crt is written last: it means that the set is whole. */
+static int keep(const char *dir, struct join_result *result, struct err *err)
+{
+    static const int order[FILE_COUNT] = {0, 2, 3, 4, 1};
+    struct buf *parts[FILE_COUNT];
+    parts_of(result, parts);
+    int rc = file_make_dirs(dir, 0700, err);
+    for (int i = 0; i < FILE_COUNT && rc == 0; i++) {
+        char *path MEM_CLEANUP = mem_printf("%s/%s", dir, file_names[order[i]]);
+        rc = file_write_atomic(path, buf_view(parts[order[i]]), 0600, err);
+    }
+    return rc;
+}
+
+static int find_kept(const char *dir, struct join_result *ret_result, struct err *err)
+{
+    struct buf *parts[FILE_COUNT];
+    parts_of(ret_result, parts);
+    int rc = 0;
+    for (int i = FILE_COUNT - 1; i >= 0 && rc == 0; i--) {
+        char *path MEM_CLEANUP = mem_printf("%s/%s", dir, file_names[i]);
+        rc = file_read(path, 1 << 16, parts[i], err);
+    }
+    return rc;
+}
+
+int join_cluster(const struct options *options, struct join_result *ret_result, struct err *err)
+{
+    struct join_result out = {0};
+    struct token token;
+    if (find_kept(options->config_dir, &out, err) == 0) {
+        *ret_result = out;
+        return 0;
+    }
+    join_result_done(&out);
+    if (options->join[0] == '\0') {
+        return err_set(err, ERR_INVALID,
+                       "this node is in no cluster yet: --join https://HOST:6443#ID.SECRET.CAHASH "
+                       "(from `cox token create`)");
+    }
+    int rc = token_parse(str_of(options->join), &token, err);
+    rc = rc != 0 ? rc : fetch_ca(&token, &out.ca_pem, err);
+    rc = rc != 0 ? rc : ask(&token, options, &out, err);
+    if (rc == 0) {
+        buf_str(&out.address, token.address);
+        rc = keep(options->config_dir, &out, err);
+    }
+    if (rc != 0) {
+        join_result_done(&out);
+        err_wrap(err, "joining");
+        return rc;
+    }
+    *ret_result = out;
+    return 0;
+}
+
+void join_result_done(struct join_result *result)
+{
+    struct buf *parts[FILE_COUNT];
+    parts_of(result, parts);
+    for (int i = 0; i < FILE_COUNT; i++) {
+        if (parts[i]->p != NULL) {
+            explicit_bzero(parts[i]->p, parts[i]->n);
+        }
+        buf_done(parts[i]);
+    }
+}
