@@ -34,10 +34,14 @@ struct snapshot_iter {
     struct str ns;                       /* n 0: all namespaces */
     const struct selector *labels;       /* may be NULL */
     const struct field_selector *fields; /* may be NULL */
-    void *path[12];                      /* private */
-    uint16_t at[12];                     /* private */
-    uint8_t depth;                       /* private */
-    bool started;                        /* private */
+    /* private: */
+    const void *path[12]; /* nodes from the root to a leaf */
+    uint16_t at[12];
+    uint8_t depth;
+    bool done;
+    const void *end_leaf; /* where the range ends; NULL: at the end of the tree */
+    uint16_t end_at;
+    uint64_t label_bits, field_bits; /* that a matching object must have */
 };
 /* Starts after (start_ns, start_name) when start_name.n > 0. */
 void snapshot_iter_init(struct snapshot_iter *iter, const struct snapshot *snapshot, struct str ns,
@@ -62,6 +66,10 @@ int cursor_open(struct cache *cache, const struct api_resource *resource, uint64
                 struct loop *loop, void (*on_ready)(void *ctx, struct cursor *cursor), void *ctx,
                 struct cursor **ret_cursor, struct err *err);
 void cursor_close(struct cursor *cursor);
+/* Lets go of what the cursor holds of the ring (objects of up to 64 events) while its reader is
+ * stalled; cursor_next goes on where it was, or says ERR_EXPIRED. References given out are no
+ * longer borrowed. */
+void cursor_park(struct cursor *cursor);
 /* 1: *ret_event is filled (references borrowed until the next call on this cursor); 0: nothing now;
  * ERR_EXPIRED: the ring has passed it. */
 int cursor_next(struct cursor *cursor, struct cache_event *ret_event, struct err *err);
@@ -77,9 +85,14 @@ struct object *cache_tip(struct cache *cache, const struct api_resource *resourc
 struct cache_change {
     const struct api_resource *resource;
     enum event_type type;
-    struct object *object; /* reference taken; revision set */
+    struct object *object; /* with its revision; the cache takes references of its own */
 };
 /* Publishes a committed batch: indexes, rings, revision, then wakes the loops. */
 void cache_publish(struct cache *cache, const struct cache_change *changes, size_t count);
+/* Events up to `compacted` can no longer be read from the history. */
+void cache_set_compacted(struct cache *cache, uint64_t compacted);
 /* Where cursors older than the ring read from; set once at start (the sequencer answers from the
- * store). */
+ * store). `read` is called on the cursor's loop; see sequencer_read_history(). */
+struct history_read;
+void cache_set_history(struct cache *cache, void (*read)(void *ctx, struct history_read *read),
+                       void *ctx);

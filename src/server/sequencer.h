@@ -16,7 +16,8 @@ struct write { /* owned by the submitter until done runs */
     enum write_kind kind;
     const struct api_resource *resource;
     struct object *object; /* create, update: new state (revision is set by the sequencer). delete:
-                              NULL, or the last state to record */
+                              NULL, or the last state to record. The sequencer takes the reference
+                              when the write is submitted, and sets this to NULL before done */
     struct str ns, name;   /* of the object; into memory that outlives the write */
     uint64_t expected_revision; /* update, delete: must be the current one; 0: any (create: must not
                                    exist) */
@@ -38,15 +39,27 @@ struct sequencer;
 /* Loads the store into the cache. `loop` is where steps run (the store thread's). */
 int sequencer_new(struct loop *loop, struct store *store, struct cache *cache,
                   struct sequencer **ret_sequencer, struct err *err);
+/* On the store's thread, when no write, read or backup is in flight any more. The store and the
+ * cache are not freed. */
 void sequencer_free(struct sequencer *sequencer);
-void sequencer_submit(struct sequencer *sequencer, struct write *write); /* any thread */
+/* How long events stay readable (default 1 h). In the store they may go earlier when history would
+ * take more than the live state and 64 MiB. On the store's thread. */
+void sequencer_set_history(struct sequencer *sequencer, int64_t history_ns);
+/* For /readyz (any thread): 0 when the disk takes writes: none is stuck for 5 s, and the store has
+ * not failed. ERR_STORAGE with the reason otherwise; a failed store needs a restart of the server.
+ * Every 5 s without a write an asked sequencer proves it with an empty commit. */
+int sequencer_health(struct sequencer *sequencer, struct err *err);
+/* Any thread. An update that changes no byte is answered with the current object: nothing is
+ * written and no revision is used. */
+void sequencer_submit(struct sequencer *sequencer, struct write *write);
 /* Reads from history for watches that start before the ring and for Exact lists: done on the store
  * thread, answered as a task on `loop`. Events are collected as objects. */
 struct history_read {
     const struct api_resource *resource;
     uint64_t after; /* events: (after, upto]. state: as of `upto` */
-    uint64_t upto;
-    bool state; /* the whole state at `upto` instead of events */
+    uint64_t upto;  /* on return: the events up to here are all there (less when limited) */
+    size_t limit;   /* events; 0: no limit */
+    bool state;     /* the whole state at `upto` instead of events */
     struct loop *loop;
     void (*done)(struct history_read *read);
     enum err_code code;
