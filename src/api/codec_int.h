@@ -59,6 +59,7 @@ bool codec_enter(struct codec_state *state, struct val *container, const struct 
 void codec_drop_duplicates(struct codec_state *state);
 /* As above for a struct: the field came again. */
 void codec_drop_field(struct codec_state *state, const struct api_field *field);
-/* Canonical bytes; `at_rest` leaves metadata.resourceVersion out. */
-void codec_write_rest(const struct api_struct *type, const struct val *value, bool at_rest,
+/* The bytes of an object at rest: kind and apiVersion are the resource's, whatever the tape says,
+ * and metadata.resourceVersion is left out. */
+void codec_write_rest(const struct api_resource *resource, const struct val *value,
                       struct buf *out);

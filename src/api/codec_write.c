@@ -26,6 +26,7 @@ struct codec_writer {
     struct buf *out;
     struct arena scratch;
     bool at_rest;
+    struct val head[2]; /* at rest: kind and apiVersion */
     struct {
         VEC_OF(struct frame);
     } frames;
@@ -59,6 +60,7 @@ static void open_struct(struct codec_writer *writer, struct frame *frame)
     bool extra = (frame->type->flags & API_PRESERVE_UNKNOWN) != 0;
     frame->base = pointers_take(writer, count);
     frame->count = count;
+    bool root = writer->at_rest && writer->frames.count == 0;
     VAL_EACH (it, frame->container) {
         const struct api_field *field = field_of(frame->type, it);
         if (field != NULL) {
@@ -67,6 +69,10 @@ static void open_struct(struct codec_writer *writer, struct frame *frame)
             *vec_push(&writer->pointers) = it;
             frame->count++;
         }
+    }
+    if (root) {
+        writer->pointers.items[frame->base] = &writer->head[0];
+        writer->pointers.items[frame->base + 1] = &writer->head[1];
     }
 }
 
@@ -263,28 +269,40 @@ static void close_frame(struct codec_writer *writer)
     writer->frames.count--;
 }
 
-void codec_write_rest(const struct api_struct *type, const struct val *value, bool at_rest,
-                      struct buf *out)
+static void write_all(struct codec_writer *writer, const struct api_struct *type,
+                      const struct val *value)
 {
     const struct api_field top = {.name = "", .type = API_TYPE_STRUCT, .type_struct = type};
-    struct codec_writer writer = {.out = out, .at_rest = at_rest};
-    write_value(&writer, value, type != NULL ? &top : NULL, false);
-    while (writer.frames.count > 0) {
-        struct frame *frame = &writer.frames.items[writer.frames.count - 1];
+    write_value(writer, value, type != NULL ? &top : NULL, false);
+    while (writer->frames.count > 0) {
+        struct frame *frame = &writer->frames.items[writer->frames.count - 1];
         if (frame_is_done(frame)) {
-            close_frame(&writer);
+            close_frame(writer);
         } else if (frame->type != NULL) {
-            write_struct_member(&writer, frame);
+            write_struct_member(writer, frame);
         } else {
-            write_member(&writer, frame);
+            write_member(writer, frame);
         }
     }
-    vec_done(&writer.frames);
-    vec_done(&writer.pointers);
-    arena_done(&writer.scratch);
+    vec_done(&writer->frames);
+    vec_done(&writer->pointers);
+    arena_done(&writer->scratch);
 }
 
 void codec_write(const struct api_struct *type, const struct val *value, struct buf *out)
 {
-    codec_write_rest(type, value, false, out);
+    struct codec_writer writer = {.out = out};
+    write_all(&writer, type, value);
+}
+
+void codec_write_rest(const struct api_resource *resource, const struct val *value, struct buf *out)
+{
+    struct codec_writer writer = {.out = out, .at_rest = true};
+    bool core = resource->group[0] == '\0';
+    const char *version =
+        core ? resource->version
+             : arena_printf(&writer.scratch, "%s/%s", resource->group, resource->version);
+    writer.head[0] = (struct val){.type = VAL_STRING, .text = str_of(resource->kind)};
+    writer.head[1] = (struct val){.type = VAL_STRING, .text = str_of(version)};
+    write_all(&writer, resource->type, value);
 }

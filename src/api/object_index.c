@@ -1,0 +1,271 @@
+/* object_index.c: one skim over canonical bytes that notes where name, namespace, uid, labels and
+ * the selectable fields are.
+ *
+ * Canonical bytes have no spaces and are well formed, since the codec wrote them; the skim only
+ * matches brackets and quotes, and says false when they do not. Values that nobody asks for are
+ * skipped a string at a time.
+ */
+#include "api/object_index.h"
+
+struct skim {
+    const char *start, *p, *end;
+};
+
+/* After the closing quote; p is after the opening one. */
+static bool skip_string(struct skim *skim, struct str *ret_raw, bool *ret_escaped)
+{
+    const char *start = skim->p, *p = start;
+    for (;;) {
+        const char *quote = memchr(p, '"', (size_t)(skim->end - p));
+        if (quote == NULL) {
+            return false;
+        }
+        const char *slash = quote;
+        while (slash > start && slash[-1] == '\\') {
+            slash--;
+        }
+        p = quote + 1;
+        if (((quote - slash) & 1) == 0) {
+            break;
+        }
+    }
+    skim->p = p;
+    *ret_raw = str_at(start, (size_t)(p - 1 - start));
+    *ret_escaped = ret_raw->n > 0 && memchr(start, '\\', ret_raw->n) != NULL;
+    return true;
+}
+
+static bool skip_container(struct skim *skim)
+{
+    size_t depth = 0;
+    struct str raw;
+    bool escaped;
+    while (skim->p < skim->end) {
+        char c = *skim->p++;
+        if (c == '"') {
+            if (!skip_string(skim, &raw, &escaped)) {
+                return false;
+            }
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if ((c == '}' || c == ']') && --depth == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Any value; *ret_raw is a string's text or a scalar's, empty for containers. */
+static bool skip_value(struct skim *skim, struct str *ret_raw, bool *ret_escaped)
+{
+    *ret_raw = STR_NONE;
+    *ret_escaped = false;
+    if (skim->p >= skim->end) {
+        return false;
+    }
+    if (*skim->p == '"') {
+        skim->p++;
+        return skip_string(skim, ret_raw, ret_escaped);
+    }
+    if (*skim->p == '{' || *skim->p == '[') {
+        return skip_container(skim);
+    }
+    const char *start = skim->p;
+    while (skim->p < skim->end && *skim->p != ',' && *skim->p != '}' && *skim->p != ']') {
+        skim->p++;
+    }
+    *ret_raw = str_at(start, (size_t)(skim->p - start));
+    return skim->p > start;
+}
+
+/* Stands at '{' or after a member. 1: a member, its name read, p at its value; 0: the object ended,
+ * p after it; -1: broken. */
+static int next_member(struct skim *skim, struct str *ret_name)
+{
+    bool escaped;
+    if (skim->p < skim->end && *skim->p == '}') {
+        skim->p++;
+        return 0;
+    }
+    if (skim->end - skim->p < 2) {
+        return -1;
+    }
+    if (*skim->p == '{' && skim->p[1] == '}') {
+        skim->p += 2;
+        return 0;
+    }
+    if ((*skim->p != '{' && *skim->p != ',') || skim->p[1] != '"') {
+        return -1;
+    }
+    skim->p += 2;
+    if (!skip_string(skim, ret_name, &escaped) || skim->p >= skim->end || *skim->p != ':') {
+        return -1;
+    }
+    skim->p++;
+    return 1;
+}
+
+static struct object_span span_of(const struct skim *skim, struct str raw)
+{
+    return (struct object_span){(uint32_t)(raw.p - skim->start), (uint32_t)raw.n};
+}
+
+static bool index_labels(struct skim *skim, struct object_index *index)
+{
+    struct str key, value, before = STR("");
+    bool escaped;
+    int more = 0;
+    while ((more = next_member(skim, &key)) > 0) {
+        if (!skip_value(skim, &value, &escaped) || value.p == NULL || key.n > UINT16_MAX ||
+            value.n > UINT16_MAX || (index->labels.count > 0 && str_cmp(before, key) >= 0)) {
+            return false;
+        }
+        *vec_push(&index->labels) = (struct object_label){
+            .key_at = (uint32_t)(key.p - skim->start),
+            .value_at = (uint32_t)(value.p - skim->start),
+            .key_n = (uint16_t)key.n,
+            .value_n = (uint16_t)value.n,
+            .hash = object_label_hash(key, value),
+        };
+        before = key;
+    }
+    return more == 0;
+}
+
+static bool index_metadata(struct skim *skim, struct object_index *index)
+{
+    struct str name, raw;
+    bool escaped;
+    int more = 0;
+    index->revision_at = (uint32_t)(skim->p + 1 - skim->start);
+    while ((more = next_member(skim, &name)) > 0) {
+        if (str_is(name, "labels")) {
+            if (!index_labels(skim, index)) {
+                return false;
+            }
+            continue;
+        }
+        if (!skip_value(skim, &raw, &escaped)) {
+            return false;
+        }
+        struct object_span *span = str_is(name, "name")        ? &index->name
+                                   : str_is(name, "namespace") ? &index->ns
+                                   : str_is(name, "uid")       ? &index->uid
+                                                               : NULL;
+        if (span != NULL) {
+            *span = span_of(skim, raw);
+        }
+        if (span != NULL || str_is(name, "generateName") || str_is(name, "selfLink")) {
+            index->revision_at = (uint32_t)(skim->p - skim->start);
+        }
+        index->deleting = index->deleting || str_is(name, "deletionTimestamp");
+    }
+    return more == 0;
+}
+
+/* Selectors whose name is not where the value is. */
+static const struct {
+    const char *selector, *path;
+} aliases[] = {
+    {"source", "source.component"},
+    {"status.successful", "status.succeeded"},
+};
+
+static struct str selector_path(const char *selector)
+{
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
+        if (strcmp(selector, aliases[i].selector) == 0) {
+            return str_of(aliases[i].path);
+        }
+    }
+    return str_of(selector);
+}
+
+/* Notes a value found at `outer`, or at `outer`.`inner`. */
+static void note_field(const struct api_resource *resource, const struct skim *skim,
+                       struct str outer, struct str inner, struct str raw, bool escaped,
+                       struct object_index *index)
+{
+    const char *const *selectors = resource->field_selectors;
+    for (size_t i = 0; selectors[i] != NULL && i < OBJECT_SELECTORS_MAX; i++) {
+        struct str rest, first = str_cut(selector_path(selectors[i]), '.', &rest);
+        if (raw.p != NULL && str_eq(first, outer) && str_eq(rest, inner)) {
+            index->fields[i] = span_of(skim, raw);
+            index->field_escaped[i] = escaped;
+        }
+    }
+}
+
+static bool selects_inside(const struct api_resource *resource, struct str outer)
+{
+    const char *const *selectors = resource->field_selectors;
+    for (size_t i = 0; selectors != NULL && selectors[i] != NULL; i++) {
+        struct str rest, first = str_cut(selector_path(selectors[i]), '.', &rest);
+        if (rest.p != NULL && str_eq(first, outer)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool index_member(const struct api_resource *resource, struct skim *skim, struct str name,
+                         struct object_index *index)
+{
+    struct str inner, raw;
+    bool escaped;
+    if (str_is(name, "metadata") && skim->p < skim->end && *skim->p == '{') {
+        return index_metadata(skim, index);
+    }
+    if (skim->p < skim->end && *skim->p == '{' && selects_inside(resource, name)) {
+        int more = 0;
+        while ((more = next_member(skim, &inner)) > 0) {
+            if (!skip_value(skim, &raw, &escaped)) {
+                return false;
+            }
+            note_field(resource, skim, name, inner, raw, escaped, index);
+        }
+        return more == 0;
+    }
+    if (!skip_value(skim, &raw, &escaped)) {
+        return false;
+    }
+    if (resource->field_selectors != NULL) {
+        note_field(resource, skim, name, STR_NONE, raw, escaped, index);
+    }
+    return true;
+}
+
+bool object_index_make(const struct api_resource *resource, struct str json,
+                       struct object_index *ret_index)
+{
+    *ret_index = (struct object_index){0};
+    struct skim skim = {json.p, json.p, json.p + json.n};
+    struct str name, raw;
+    bool escaped;
+    const struct api_resource *storage = resource->storage;
+    const char *wanted[2] = {"kind", "apiVersion"};
+    for (int i = 0; i < 2; i++) {
+        if (next_member(&skim, &name) != 1 || !str_is(name, wanted[i]) ||
+            !skip_value(&skim, &raw, &escaped)) {
+            return false;
+        }
+        struct str rest = raw;
+        if (i == 1 && storage->group[0] != '\0') {
+            struct str group = str_cut(raw, '/', &rest);
+            if (!str_is(group, storage->group)) {
+                return false;
+            }
+        }
+        if (!str_is(rest, i == 0 ? storage->kind : storage->version)) {
+            return false;
+        }
+    }
+    ret_index->type_end = (uint32_t)(skim.p + 1 - skim.start);
+    int more = 0;
+    while ((more = next_member(&skim, &name)) > 0) {
+        if (!index_member(storage, &skim, name, ret_index)) {
+            return false;
+        }
+    }
+    return more == 0 && skim.p == skim.end && ret_index->revision_at > 0;
+}
