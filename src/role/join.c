@@ -1,7 +1,11 @@
 /* join.c: the agent's side of joining. See join.h. */
 #include "role/join.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "cli/connection.h"
@@ -139,6 +143,35 @@ static int find_kept(const char *dir, struct join_result *ret_result, struct err
     return rc;
 }
 
+/* The server is reached from where the node will live: joining runs inside --netns, on this thread
+ * only. */
+static int enter(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = fd < 0 || setns(fd, CLONE_NEWNET) != 0 ? err_os(err, errno, "entering %s", path) : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rc;
+}
+
+static int join_inside(const struct token *token, const struct options *options,
+                       struct join_result *out, struct err *err)
+{
+    int self = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    char *path MEM_CLEANUP = mem_printf("/run/netns/%s", options->netns);
+    int rc = options->netns[0] != '\0' ? enter(path, err) : 0;
+    rc = rc != 0 ? rc : fetch_ca(token, &out->ca_pem, err);
+    rc = rc != 0 ? rc : ask(token, options, out, err);
+    if (self < 0 || setns(self, CLONE_NEWNET) != 0) {
+        rc = err_os(err, errno, "returning to the first network namespace");
+    }
+    if (self >= 0) {
+        close(self);
+    }
+    return rc;
+}
+
 int join_cluster(const struct options *options, struct join_result *ret_result, struct err *err)
 {
     struct join_result out = {0};
@@ -154,8 +187,7 @@ int join_cluster(const struct options *options, struct join_result *ret_result, 
                        "(from `cox token create`)");
     }
     int rc = token_parse(str_of(options->join), &token, err);
-    rc = rc != 0 ? rc : fetch_ca(&token, &out.ca_pem, err);
-    rc = rc != 0 ? rc : ask(&token, options, &out, err);
+    rc = rc != 0 ? rc : join_inside(&token, options, &out, err);
     if (rc == 0) {
         buf_str(&out.address, token.address);
         rc = keep(options->config_dir, &out, err);

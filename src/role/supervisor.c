@@ -3,6 +3,7 @@
 #include "role/supervisor.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -72,6 +73,25 @@ bool supervisor_first_address(struct str pod_cidr, char ret_address[16])
 
 /* ---- folders, lock, sockets ---- */
 
+/* Files that root put there (a restored backup) become the server's. */
+static int give_files(struct supervisor *s, const char *dir, struct err *err)
+{
+    DIR *folder = opendir(dir);
+    int rc = folder == NULL ? err_os(err, errno, "open %s", dir) : 0;
+    for (struct dirent *entry = rc == 0 ? readdir(folder) : NULL; entry != NULL && rc == 0;
+         entry = readdir(folder)) {
+        if (strcmp(entry->d_name, "..") != 0 &&
+            fchownat(dirfd(folder), entry->d_name, s->server_uid, s->server_gid,
+                     AT_SYMLINK_NOFOLLOW) != 0) {
+            rc = err_os(err, errno, "chown %s/%s", dir, entry->d_name);
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    return rc;
+}
+
 static int prepare_folders(struct supervisor *s, struct err *err)
 {
     struct passwd *user = getpwnam("cox");
@@ -82,9 +102,7 @@ static int prepare_folders(struct supervisor *s, struct err *err)
     rc = rc != 0 ? rc : file_make_dirs(s->options.run_dir, 0711, err);
     if (rc == 0 && (s->roles & (ROLE_UP | ROLE_SERVER)) != 0) {
         rc = file_make_dirs(server_dir, 0700, err);
-        if (rc == 0 && chown(server_dir, s->server_uid, s->server_gid) != 0) {
-            rc = err_os(err, errno, "chown %s", server_dir);
-        }
+        rc = rc != 0 ? rc : give_files(s, server_dir, err);
     }
     return rc;
 }
