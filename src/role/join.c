@@ -1,9 +1,6 @@
 /* join.c: the agent's side of joining. See join.h. */
 #include "role/join.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,6 +8,7 @@
 #include "cli/connection.h"
 #include "io/file.h"
 #include "io/tls.h"
+#include "network/namespace.h"
 
 struct token {
     struct str address, id, secret, ca_hash;
@@ -143,31 +141,22 @@ static int find_kept(const char *dir, struct join_result *ret_result, struct err
     return rc;
 }
 
-/* The server is reached from where the node will live: joining runs inside --netns, on this thread
- * only. */
-static int enter(const char *path, struct err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 || setns(fd, CLONE_NEWNET) != 0 ? err_os(err, errno, "entering %s", path) : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return rc;
-}
-
+/* The server is reached from where the node will live: joining runs inside --netns. */
 static int join_inside(const struct token *token, const struct options *options,
                        struct join_result *out, struct err *err)
 {
-    int self = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    char *path MEM_CLEANUP = mem_printf("/run/netns/%s", options->netns);
-    int rc = options->netns[0] != '\0' ? enter(path, err) : 0;
+    int fd = -1, back = -1, rc = 0;
+    if (options->netns[0] != '\0') {
+        rc = namespace_open(options->netns, &fd, err);
+        rc = rc != 0 ? rc : namespace_enter(fd, &back, err);
+    }
     rc = rc != 0 ? rc : fetch_ca(token, &out->ca_pem, err);
     rc = rc != 0 ? rc : ask(token, options, out, err);
-    if (self < 0 || setns(self, CLONE_NEWNET) != 0) {
-        rc = err_os(err, errno, "returning to the first network namespace");
+    if (back >= 0) {
+        namespace_leave(back);
     }
-    if (self >= 0) {
-        close(self);
+    if (fd >= 0) {
+        close(fd);
     }
     return rc;
 }
