@@ -18,7 +18,7 @@ struct failpoint {
     const char *name;
     _Atomic uint64_t hits;
     _Atomic(struct failpoint_action *) action;
-};
+} __attribute__((aligned(32))); /* the section is an array: size and alignment must agree */
 
 int failpoint_hit(struct failpoint *point); /* returns the errno to report, or 0 */
 bool failpoint_arm(struct str spec); /* false: unknown name or bad spec. "name=off" disarms */
