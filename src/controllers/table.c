@@ -4,5 +4,7 @@
 const struct controller *const controllers_table[] = {
     &controller_deployment,
     &controller_replicaset,
+    &controller_endpointslice,
+    &controller_endpoints,
     NULL,
 };

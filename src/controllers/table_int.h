@@ -3,4 +3,6 @@
 #include "controllers/controller.h"
 
 extern const struct controller controller_deployment;
+extern const struct controller controller_endpoints;
+extern const struct controller controller_endpointslice;
 extern const struct controller controller_replicaset;

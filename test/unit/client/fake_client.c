@@ -313,14 +313,19 @@ void fake_api_delays(struct fake_api *api, int64_t min_ns, int64_t max_ns)
     api->delay_max = max_ns;
 }
 
-void fake_api_free(struct fake_api *api)
+void fake_api_cancel(struct fake_api *api)
 {
-    fake_kubelet_stop(api);
-    LIST_EACH_SAFE (it, &api->calls) {
-        struct call *call = container_of(it, struct call, link);
+    while (!list_empty(&api->calls)) {
+        struct call *call = container_of(api->calls.next, struct call, link);
         call->result.code = err_set(&call->result.error, ERR_CANCELED, "the server is gone");
         call_answer(&call->timer);
     }
+}
+
+void fake_api_free(struct fake_api *api)
+{
+    fake_kubelet_stop(api);
+    fake_api_cancel(api);
     LIST_EACH_SAFE (it, &api->watches) {
         watch_free(container_of(it, struct client_watch, link));
     }

@@ -18,6 +18,8 @@ void fake_api_free(struct fake_api *api); /* after its clients */
 /* Round trips between `min` and `max` ns (default 0.2 to 3 ms), for requests, answers and events.
  */
 void fake_api_delays(struct fake_api *api, int64_t min_ns, int64_t max_ns);
+/* All requests under way end with ERR_CANCELED, without having been looked at. */
+void fake_api_cancel(struct fake_api *api);
 struct client *fake_client_new(struct fake_api *api, const char *name);
 
 /* Called when a request arrives, before it is looked at: 0 lets it pass, else it fails with that
