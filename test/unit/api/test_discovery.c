@@ -2,6 +2,7 @@
 #include "../cmocka_all.h"
 
 #include "api/discovery.h"
+#include "api/val.h"
 
 static struct val *parsed(struct arena *arena, const struct buf *text)
 {
