@@ -268,6 +268,24 @@ bool name_check(enum name_rule rule, struct str value, struct name_complaints *r
     return checks[rule](value, ret);
 }
 
+bool name_is_search_domain(struct str value)
+{
+    struct str rest = value;
+    if (value.n == 0 || value.n > 253) {
+        return false;
+    }
+    while (rest.p != NULL) {
+        struct str label = str_cut(rest, '.', &rest);
+        if (str_starts(label, STR("_"))) {
+            label = str_from(label, 1);
+        }
+        if (!shaped(label, ALNUM_LOWER, ALNUM_LOWER, "-_")) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum name_rule name_rule_of(const char *text)
 {
     if (text == NULL || strcmp(text, "subdomain") == 0) {

@@ -37,6 +37,8 @@ static inline bool name_is(enum name_rule rule, struct str value)
 {
     return name_check(rule, value, NULL);
 }
+/* A DNS search domain: a subdomain in which labels may begin with '_'. */
+bool name_is_search_domain(struct str value);
 /* "subdomain", "label", "label-1035", "path" of struct api_ops; NULL is a subdomain. */
 enum name_rule name_rule_of(const char *text);
 

@@ -1,0 +1,14 @@
+/* pod_parts.h: questions that several files ask of a whole Pod. */
+#pragma once
+#include "api/ops.h"
+
+const struct val *pod_condition(const struct val *pod, const char *type); /* or NULL */
+bool pod_condition_is_true(const struct val *pod, const char *type);
+bool pod_is_finished(const struct val *pod); /* phase Succeeded or Failed */
+/* An init container that restarts always. */
+bool container_is_sidecar(const struct val *container);
+const char *pod_qos_class(const struct val *pod); /* Guaranteed, Burstable, BestEffort */
+
+void pod_columns(struct api_context *ctx, const struct val *pod, struct val *cells);
+void pod_validate_update(struct api_context *ctx, const struct val *next, const struct val *old,
+                         struct field_errors *errors);

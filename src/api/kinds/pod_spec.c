@@ -1,0 +1,295 @@
+/* pod_spec.c: validation of a PodSpec as a whole; its parts have files of their own.
+ *
+ * Templates and Pods go the same way; `is_pod` adds what holds in Pods only.
+ */
+#include "api/kinds/pod_spec.h"
+
+#include "api/kinds/pod_parts.h"
+
+enum { NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCH_CHARS_MAX = 2048, READINESS_MAX = 64 };
+
+static const char *const pod_restart_policies[] = {"Always", "Never", "OnFailure", NULL};
+
+static bool text_is(const struct val *spec, const char *member, const char *value)
+{
+    return str_is(val_text(val_get_str(spec, str_of(member))), value);
+}
+
+static void dns_lists(struct field_errors *errors, const struct path *path,
+                      const struct val *config)
+{
+    const struct val *servers = val_get(config, "nameservers");
+    const struct val *searches = val_get(config, "searches");
+    if (val_count(servers) > NAMESERVERS_MAX) {
+        field_invalid_val(errors, AT(path, "nameservers"), servers,
+                          "must not have more than %d nameservers", NAMESERVERS_MAX);
+    }
+    uint32_t i = 0;
+    VAL_EACH (server, servers) {
+        check_name(errors, AT_INDEX(AT(path, "nameservers"), i++), NAME_IP, val_text(server));
+    }
+    if (val_count(searches) > SEARCHES_MAX) {
+        field_invalid_val(errors, AT(path, "searches"), searches,
+                          "must not have more than %d search paths", SEARCHES_MAX);
+    }
+    size_t chars = 0;
+    i = 0;
+    VAL_EACH (search, searches) {
+        struct str name = val_text(search);
+        chars += name.n + 1;
+        if (name.n > 1 && name.p[name.n - 1] == '.') {
+            name.n--;
+        }
+        if (!str_is(name, ".") && !name_is_search_domain(name)) {
+            check_name(errors, AT_INDEX(AT(path, "searches"), i), NAME_SUBDOMAIN, name);
+        }
+        i++;
+    }
+    if (chars > SEARCH_CHARS_MAX + 1) {
+        field_invalid_val(errors, AT(path, "searches"), searches,
+                          "must not have more than %d characters (including spaces) in the "
+                          "search list",
+                          SEARCH_CHARS_MAX);
+    }
+}
+
+static void dns_check(struct field_errors *errors, const struct path *path, const struct val *spec)
+{
+    static const char *const policies[] = {"ClusterFirst", "ClusterFirstWithHostNet", "Default",
+                                           "None", NULL};
+    const struct val *config = val_get(spec, "dnsConfig");
+    const struct path *at = AT(path, "dnsConfig");
+    check_one_of(errors, AT(path, "dnsPolicy"), val_text(val_get(spec, "dnsPolicy")), policies,
+                 true);
+    if (text_is(spec, "dnsPolicy", "None")) {
+        if (val_absent(config)) {
+            field_required(errors, at, "must provide `dnsConfig` when `dnsPolicy` is None");
+            return;
+        }
+        if (val_count(val_get(config, "nameservers")) == 0) {
+            field_required(errors, AT(at, "nameservers"),
+                           "must provide at least one DNS nameserver when `dnsPolicy` is None");
+        }
+    }
+    dns_lists(errors, at, config);
+    uint32_t i = 0;
+    VAL_EACH (option, val_get(config, "options")) {
+        if (val_text(val_get(option, "name")).n == 0) {
+            field_required(errors, AT_INDEX(AT(at, "options"), i), "must not be empty");
+        }
+        i++;
+    }
+}
+
+static void optional_name(struct field_errors *errors, const struct path *path,
+                          const struct val *spec, const char *member, enum name_rule rule)
+{
+    struct str name = val_text(val_get_str(spec, str_of(member)));
+    if (name.n > 0) {
+        check_name(errors, AT(path, member), rule, name);
+    }
+}
+
+static void host_aliases_check(struct field_errors *errors, const struct path *path,
+                               const struct val *aliases)
+{
+    uint32_t i = 0;
+    VAL_EACH (alias, aliases) {
+        const struct path *at = AT_INDEX(path, i++);
+        check_name(errors, AT(at, "ip"), NAME_IP, val_text(val_get(alias, "ip")));
+        VAL_EACH (host, val_get(alias, "hostnames")) {
+            check_name(errors, AT(at, "hostnames"), NAME_SUBDOMAIN, val_text(host));
+        }
+    }
+}
+
+static void gates_check(struct field_errors *errors, const struct path *path,
+                        const struct val *spec)
+{
+    const struct val *gates = val_get(spec, "schedulingGates");
+    uint32_t i = 0;
+    VAL_EACH (gate, gates) {
+        struct str name = val_text(val_get(gate, "name"));
+        const struct path *at = AT_INDEX(AT(path, "schedulingGates"), i++);
+        check_name(errors, at, NAME_LABEL_KEY, name);
+        if (val_find(gates, "name", name) != gate) {
+            field_duplicate(errors, at, name);
+        }
+    }
+    i = 0;
+    VAL_EACH (gate, val_get(spec, "readinessGates")) {
+        check_name(errors, AT(AT_INDEX(AT(path, "readinessGates"), i++), "conditionType"),
+                   NAME_LABEL_KEY, val_text(val_get(gate, "conditionType")));
+    }
+}
+
+static void host_port_clashes(struct field_errors *errors, const struct path *path,
+                              const struct val *containers, const struct val *containers_again)
+{
+    uint32_t i = 0;
+    VAL_EACH (container, containers) {
+        uint32_t p = 0;
+        VAL_EACH (port, val_get(container, "ports")) {
+            const struct path *at = AT_INDEX(AT(AT_INDEX(path, i), "ports"), p++);
+            if (val_int(val_get(port, "hostPort"), 0) == 0) {
+                continue;
+            }
+            bool seen = false, done = false;
+            VAL_EACH (other, containers_again) {
+                VAL_EACH (before, val_get(other, "ports")) {
+                    done = done || before == port;
+                    seen = seen || (!done && host_port_equals(before, port));
+                }
+            }
+            if (seen) {
+                const char *key = arena_printf(errors->arena, "%.*s/%.*s/%lld",
+                                               STR_ARG(val_text(val_get(port, "protocol"))),
+                                               STR_ARG(val_text(val_get(port, "hostIP"))),
+                                               (long long)val_int(val_get(port, "hostPort"), 0));
+                field_duplicate(errors, AT(at, "hostPort"), str_of(key));
+            }
+        }
+        i++;
+    }
+}
+
+bool host_port_equals(const struct val *a, const struct val *b)
+{
+    return val_int(val_get(a, "hostPort"), 0) == val_int(val_get(b, "hostPort"), -1) &&
+           str_eq(val_text(val_get(a, "protocol")), val_text(val_get(b, "protocol"))) &&
+           str_eq(val_text(val_get(a, "hostIP")), val_text(val_get(b, "hostIP")));
+}
+
+static void host_network_ports(struct field_errors *errors, const struct path *path,
+                               const struct val *containers)
+{
+    uint32_t i = 0;
+    VAL_EACH (container, containers) {
+        uint32_t p = 0;
+        VAL_EACH (port, val_get(container, "ports")) {
+            int64_t host = val_int(val_get(port, "hostPort"), 0);
+            if (host != 0 && host != val_int(val_get(port, "containerPort"), 0)) {
+                field_invalid_int(errors,
+                                  AT(AT_INDEX(AT(AT_INDEX(path, i), "ports"), p), "hostPort"), host,
+                                  "must match `containerPort` when `hostNetwork` is true");
+            }
+            p++;
+        }
+        i++;
+    }
+}
+
+static void containers_check(struct field_errors *errors, const struct path *path,
+                             const struct val *spec)
+{
+    const struct val *main = val_get(spec, "containers");
+    const struct val *init = val_get(spec, "initContainers");
+    if (val_count(main) == 0) {
+        field_required(errors, AT(path, "containers"), "");
+    }
+    container_list_check(errors, AT(path, "containers"), main, CONTAINER_MAIN, spec);
+    container_list_check(errors, AT(path, "initContainers"), init, CONTAINER_INIT, spec);
+    container_list_check(errors, AT(path, "ephemeralContainers"),
+                         val_get(spec, "ephemeralContainers"), CONTAINER_EPHEMERAL, spec);
+    host_port_clashes(errors, AT(path, "containers"), main, main);
+    if (val_bool(val_get(spec, "hostNetwork"), false)) {
+        host_network_ports(errors, AT(path, "containers"), main);
+        host_network_ports(errors, AT(path, "initContainers"), init);
+    }
+}
+
+static void deadline_check(struct field_errors *errors, const struct path *path,
+                           const struct val *spec)
+{
+    const struct val *deadline = val_get(spec, "activeDeadlineSeconds");
+    int64_t seconds = val_int(deadline, 1);
+    if (!val_absent(deadline) && (seconds < 1 || seconds > INT32_MAX)) {
+        field_invalid_int(errors, AT(path, "activeDeadlineSeconds"), seconds,
+                          "must be between 1 and 2147483647, inclusive");
+    }
+    const struct val *grace = val_get(spec, "terminationGracePeriodSeconds");
+    if (val_absent(grace)) {
+        field_required(errors, AT(path, "terminationGracePeriodSeconds"), "");
+    }
+}
+
+static void node_placement_check(struct field_errors *errors, const struct path *path,
+                                 const struct val *spec)
+{
+    check_labels(errors, AT(path, "nodeSelector"), val_get(spec, "nodeSelector"));
+    optional_name(errors, path, spec, "nodeName", NAME_SUBDOMAIN);
+    affinity_check(errors, AT(path, "affinity"), val_get(spec, "affinity"));
+    tolerations_check(errors, AT(path, "tolerations"), val_get(spec, "tolerations"));
+    topology_spread_check(errors, AT(path, "topologySpreadConstraints"),
+                          val_get(spec, "topologySpreadConstraints"));
+    gates_check(errors, path, spec);
+}
+
+static void pull_secrets_check(struct field_errors *errors, const struct path *path,
+                               const struct val *spec)
+{
+    static const char *const systems[] = {"linux", "windows", NULL};
+    const struct val *os = val_get(spec, "os");
+    if (!val_absent(os)) {
+        check_one_of(errors, AT(AT(path, "os"), "name"), val_text(val_get(os, "name")), systems,
+                     true);
+    }
+    optional_name(errors, path, spec, "serviceAccountName", NAME_SUBDOMAIN);
+    optional_name(errors, path, spec, "runtimeClassName", NAME_SUBDOMAIN);
+    optional_name(errors, path, spec, "priorityClassName", NAME_SUBDOMAIN);
+    optional_name(errors, path, spec, "hostname", NAME_LABEL);
+    optional_name(errors, path, spec, "subdomain", NAME_LABEL);
+    optional_name(errors, path, spec, "schedulerName", NAME_SUBDOMAIN);
+}
+
+static void create_only_check(struct field_errors *errors, const struct path *path,
+                              const struct val *spec)
+{
+    static const char *const policies[] = {"Never", "PreemptLowerPriority", NULL};
+    check_one_of(errors, AT(path, "preemptionPolicy"), val_text(val_get(spec, "preemptionPolicy")),
+                 policies, false);
+    VAL_EACH (it, val_get(spec, "overhead")) {
+        check_name(errors, AT_KEY(AT(path, "overhead"), it->key), NAME_LABEL_KEY, it->key);
+    }
+    if (val_text(val_get(spec, "serviceAccountName")).n == 0 &&
+        val_text(val_get(spec, "serviceAccount")).n > 0) {
+        field_forbidden(errors, AT(path, "serviceAccount"),
+                        "must not be specified when serviceAccountName is not set");
+    }
+}
+
+void pod_spec_check(struct field_errors *errors, const struct path *path, const struct val *spec,
+                    bool is_pod)
+{
+    volume_list_check(errors, AT(path, "volumes"), val_get(spec, "volumes"));
+    containers_check(errors, path, spec);
+    check_one_of(errors, AT(path, "restartPolicy"), val_text(val_get(spec, "restartPolicy")),
+                 pod_restart_policies, true);
+    dns_check(errors, path, spec);
+    pod_security_context_check(errors, path, spec);
+    deadline_check(errors, path, spec);
+    pull_secrets_check(errors, path, spec);
+    node_placement_check(errors, path, spec);
+    host_aliases_check(errors, AT(path, "hostAliases"), val_get(spec, "hostAliases"));
+    create_only_check(errors, path, spec);
+    if (val_count(val_get(spec, "resources")) > 0) {
+        resources_check(errors, AT(path, "resources"), val_get(spec, "resources"), true);
+    }
+    (void)is_pod;
+}
+
+void pod_template_check(struct field_errors *errors, const struct path *path,
+                        const struct val *template)
+{
+    const struct val *metadata = val_get(template, "metadata");
+    const struct val *spec = val_get(template, "spec");
+    const struct path *at = AT(path, "spec");
+    check_labels(errors, AT(AT(path, "metadata"), "labels"), val_get(metadata, "labels"));
+    check_annotations(errors, AT(AT(path, "metadata"), "annotations"),
+                      val_get(metadata, "annotations"));
+    pod_spec_check(errors, at, spec, false);
+    if (val_count(val_get(spec, "ephemeralContainers")) > 0) {
+        field_forbidden(errors, AT(at, "ephemeralContainers"),
+                        "ephemeral containers not allowed in pod template");
+    }
+}
