@@ -248,18 +248,50 @@ static void on_client_close(void *ctx, const struct err *err)
     ((struct connection *)ctx)->closed = true;
 }
 
-static void client_open(struct connection *c)
+static struct http_client *dial(struct connection *c,
+                                void (*on_close)(void *ctx, const struct err *err))
 {
     static const struct stream_ops opening = {0}; /* the client puts its own in */
+    struct dial_options options = {
+        .address = c->address, .tls = c->tls, .alpn = STR("h2,http/1.1")};
+    return http_client_new(stream_dial(c->loop, &options, &opening, NULL), 0, on_close, c);
+}
+
+static void client_open(struct connection *c)
+{
     if (c->client != NULL && !c->closed) {
         return;
     }
     if (c->client != NULL) {
         http_client_free(c->client);
     }
-    struct dial_options dial = {.address = c->address, .tls = c->tls, .alpn = STR("h2,http/1.1")};
     c->closed = false;
-    c->client = http_client_new(stream_dial(c->loop, &dial, &opening, NULL), 0, on_client_close, c);
+    c->client = dial(c, on_client_close);
+}
+
+static void on_other_close(void *ctx, const struct err *err)
+{
+}
+
+struct http_client *connection_another(struct connection *c)
+{
+    return dial(c, on_other_close);
+}
+
+struct http_client *connection_client(struct connection *c)
+{
+    client_open(c);
+    return c->client;
+}
+
+struct str connection_authority(const struct connection *c)
+{
+    return c->host;
+}
+
+struct str connection_token(const struct connection *c)
+{
+    return c->token;
 }
 
 /* A Status (or any other body) as an error. */

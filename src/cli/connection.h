@@ -25,6 +25,13 @@ struct tls_context;
 struct connection *connection_open_to(struct str address, struct tls_context *tls);
 void connection_close(struct connection *connection);
 struct loop *connection_loop(struct connection *connection);
+/* For callers with many requests at once: the HTTP client (opened when needed) and the authority
+ * its requests name. */
+struct http_client *connection_client(struct connection *connection);
+/* One more connection to the same server; lives until the process ends. */
+struct http_client *connection_another(struct connection *connection);
+struct str connection_authority(const struct connection *connection);
+struct str connection_token(const struct connection *connection); /* bearer token, or empty */
 struct str
 connection_namespace(const struct connection *connection); /* of the context; "default" when none */
 const char *connection_kubeconfig(const struct connection *connection); /* the path that was read */
