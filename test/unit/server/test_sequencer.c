@@ -2,6 +2,7 @@
  * readiness, what is there after a restart, backups, the past. On the simulated loop. */
 #include "../cmocka_all.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -39,7 +40,7 @@ static void stop(void)
 
 static int setup(void **state)
 {
-    strcpy(folder, "/tmp/cox-sequencer-XXXXXX"); // NOLINT: fixed text
+    snprintf(folder, sizeof folder, "/tmp/cox-sequencer-XXXXXX");
     answered = 0;
     if (mkdtemp(folder) == NULL) {
         return -1;

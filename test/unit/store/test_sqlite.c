@@ -16,8 +16,8 @@ static char folder[64], other[64];
 
 static int setup(void **state)
 {
-    strcpy(folder, "/tmp/cox-store-XXXXXX"); // NOLINT: fixed text
-    strcpy(other, "/tmp/cox-other-XXXXXX");  // NOLINT
+    snprintf(folder, sizeof folder, "/tmp/cox-store-XXXXXX");
+    snprintf(other, sizeof other, "/tmp/cox-other-XXXXXX");
     return mkdtemp(folder) != NULL && mkdtemp(other) != NULL ? 0 : -1;
 }
 
