@@ -227,6 +227,33 @@ uint32_t dns_answer_ttl(struct str packet)
     return lowest == UINT32_MAX ? 0 : lowest;
 }
 
+bool dns_walk_begin(struct dns_answer_walk *walk, struct str packet)
+{
+    if (packet.n < HEADER_SIZE || get16(packet.p + 4) != 1) {
+        return false;
+    }
+    size_t at = dns_skip_name(packet, HEADER_SIZE);
+    if (at == 0 || packet.n - at < 4) {
+        return false;
+    }
+    *walk = (struct dns_answer_walk){.packet = packet, .at = at + 4, .left = get16(packet.p + 6)};
+    return true;
+}
+
+bool dns_walk_next(struct dns_answer_walk *walk, struct dns_record *ret_record)
+{
+    struct record record;
+    if (walk->left == 0 || !parse_record(walk->packet, walk->at, &record)) {
+        return false;
+    }
+    walk->left--;
+    walk->at = record.end;
+    *ret_record = (struct dns_record){.type = record.type,
+                                      .ttl = record.ttl,
+                                      .data = str_at(walk->packet.p + record.data, record.data_n)};
+    return true;
+}
+
 /* ---- building ---- */
 
 /* Text to labels; the question's own name becomes a pointer to it. False: not a legal name. */
@@ -399,4 +426,23 @@ void dns_finish(struct dns_builder *builder, int rcode, bool authoritative)
     set16(builder->out.p + 6, builder->answers);
     set16(builder->out.p + 8, builder->authorities);
     set16(builder->out.p + 10, builder->additionals);
+}
+
+bool dns_build_query(struct buf *out, const char *name, uint16_t type)
+{
+    struct dns_builder builder = {.out = *out, .limit = 512};
+    size_t start = builder.out.n;
+    buf_add(&builder.out, "\0\0\1\0\0\1\0\0\0\0\0\1", HEADER_SIZE);
+    bool whole = put_name(&builder, name);
+    put16(&builder.out, type);
+    put16(&builder.out, 1);
+    buf_char(&builder.out, 0);
+    put16(&builder.out, DNS_TYPE_OPT);
+    put16(&builder.out, UDP_SIZE_MAX);
+    buf_add(&builder.out, "\0\0\0\0\0\0", 6);
+    *out = builder.out;
+    if (!whole) {
+        out->n = start;
+    }
+    return whole;
 }

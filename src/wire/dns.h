@@ -72,3 +72,19 @@ void dns_finish(struct dns_builder *builder, int rcode, bool authoritative);
 uint32_t dns_answer_ttl(struct str packet);
 /* Offset behind the (possibly compressed) name at `at`, or 0 when it is broken. */
 size_t dns_skip_name(struct str packet, size_t at);
+
+/* Reading the answer section of an answer. Owner names are skipped, data is as on the wire. */
+struct dns_record {
+    uint16_t type;
+    uint32_t ttl;
+    struct str data;
+};
+struct dns_answer_walk {
+    struct str packet;
+    size_t at;
+    unsigned left;
+};
+bool dns_walk_begin(struct dns_answer_walk *walk, struct str packet); /* false: broken */
+bool dns_walk_next(struct dns_answer_walk *walk, struct dns_record *ret_record);
+/* Appends a query for `name` (id 0, recursion desired, EDNS). False: not a legal name. */
+bool dns_build_query(struct buf *out, const char *name, uint16_t type);

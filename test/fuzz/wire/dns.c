@@ -8,7 +8,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str packet = str_at((const char *)data, size);
     struct dns_question question;
+    struct dns_answer_walk walk;
+    struct dns_record record;
     dns_answer_ttl(packet);
+    if (dns_walk_begin(&walk, packet)) {
+        while (dns_walk_next(&walk, &record)) {
+            str_hash(record.data);
+        }
+    }
     if (dns_parse_query(packet, &question, NULL) != 0) {
         return 0;
     }
