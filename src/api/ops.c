@@ -9,6 +9,7 @@
  * (the server).
  */
 #include "api/kinds/cells.h"
+#include "api/semantic.h"
 #include "api/validation.h"
 
 static bool has_status(const struct api_resource *resource)
@@ -82,7 +83,7 @@ static bool desire_changed(const struct val *next, const struct val *old)
         }
         members++;
         const struct val *was = val_get_str(old, member->key);
-        if (was == NULL || !val_equal(member, was)) {
+        if (was == NULL || !semantic_equal(member, was)) {
             return true;
         }
     }

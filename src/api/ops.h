@@ -8,10 +8,10 @@
 #include "api/object.h"
 
 struct field_error {
-    const char
-        *type;         /* FieldValueRequired, FieldValueInvalid, FieldValueNotSupported,
+    const char *type;  /* FieldValueRequired, FieldValueInvalid, FieldValueNotSupported,
                           FieldValueDuplicate,         FieldValueForbidden, FieldValueTooLong,
-                          FieldValueTooMany,         FieldValueTypeInvalid, FieldValueNotFound, InternalError */
+                          FieldValueTooMany,         FieldValueTypeInvalid, FieldValueNotFound,
+                          InternalError */
     struct str field;  /* spec.containers[0].image */
     struct str detail; /* as upstream words it: 'Invalid value: "x": must be ...', ready for
                           Status.details.causes */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "api/quantity.h"
+#include "api/semantic.h"
 
 enum { PATH_PARTS_MAX = 64, ERRORS_MAX = 1000 };
 
@@ -279,7 +280,7 @@ bool check_port(struct field_errors *errors, const struct path *path, const stru
 bool check_immutable(struct field_errors *errors, const struct path *path, const struct val *next,
                      const struct val *old)
 {
-    bool same = val_equal(next, old) || (val_absent(next) && val_absent(old));
+    bool same = semantic_equal(next, old);
     if (!same) {
         field_invalid_val(errors, path, next, "field is immutable");
     }

@@ -2,6 +2,7 @@
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
+#include "api/semantic.h"
 #include "api/validation.h"
 
 enum { DATA_MAX = 1024 * 1024 };
@@ -49,7 +50,7 @@ static void config_map_validate(struct api_context *ctx, const struct val *map,
 static void frozen(struct field_errors *errors, const struct val *next, const struct val *old,
                    const char *name)
 {
-    if (!val_equal(val_get_str(next, str_of(name)), val_get_str(old, str_of(name))) &&
+    if (!semantic_equal(val_get_str(next, str_of(name)), val_get_str(old, str_of(name))) &&
         (val_count(val_get_str(next, str_of(name))) > 0 ||
          val_count(val_get_str(old, str_of(name))) > 0)) {
         field_forbidden(errors, AT(NULL, name), "field is immutable when `immutable` is set");

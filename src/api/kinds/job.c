@@ -11,6 +11,7 @@
 #include "api/kinds/pod_spec.h"
 #include "api/kinds/workload.h"
 #include "api/selector.h"
+#include "api/semantic.h"
 #include "base/clock.h"
 
 static bool is_indexed(const struct val *spec)
@@ -376,7 +377,7 @@ static void template_fixed(struct field_errors *errors, const struct val *next,
     static const char *const movable[] = {"nodeSelector", "affinity", "tolerations",
                                           "schedulingGates"};
     const struct val *now = val_path(next, "spec.template"), *was = val_path(old, "spec.template");
-    if (val_equal(now, was)) {
+    if (semantic_equal(now, was)) {
         return;
     }
     if (template_may_move(next, old)) {
@@ -395,7 +396,7 @@ static void template_fixed(struct field_errors *errors, const struct val *next,
         if (metadata != NULL && labels != NULL) {
             val_set(copy, STR("metadata"), val_copy(errors->arena, labels));
         }
-        if (val_equal(copy, was)) {
+        if (semantic_equal(copy, was)) {
             return;
         }
     }
@@ -432,7 +433,7 @@ static void validate_update(struct api_context *ctx, const struct val *next, con
     }
     const struct val *completions = val_get(spec, "completions");
     bool scaled = is_indexed(spec) && !val_absent(completions) &&
-                  val_equal(completions, val_get(spec, "parallelism"));
+                  semantic_equal(completions, val_get(spec, "parallelism"));
     if (!scaled) { /* an indexed job may be scaled in step */
         check_immutable(errors, AT(path, "completions"), completions, val_get(was, "completions"));
     }

@@ -3,6 +3,7 @@
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
 #include "api/quantity.h"
+#include "api/semantic.h"
 #include "api/validation.h"
 
 static const char *const effects[] = {"NoSchedule", "PreferNoSchedule", "NoExecute", NULL};
@@ -91,7 +92,7 @@ static void status_check(struct field_errors *errors, const struct val *status)
             if (other == address) {
                 break;
             }
-            if (val_equal(other, address)) {
+            if (semantic_equal(other, address)) {
                 field_duplicate_val(errors, AT_INDEX(AT(path, "addresses"), i), address);
                 break;
             }
@@ -120,7 +121,7 @@ static void validate_update(struct api_context *ctx, const struct val *next, con
         return;
     }
     if (val_count(val_get(was, "podCIDRs")) > 0 &&
-        !val_equal(val_get(was, "podCIDRs"), val_get(spec, "podCIDRs"))) {
+        !semantic_equal(val_get(was, "podCIDRs"), val_get(spec, "podCIDRs"))) {
         field_forbidden(errors, AT(path, "podCIDRs"),
                         "node updates may not change podCIDR except from \"\" to valid");
     }

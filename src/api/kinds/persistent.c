@@ -4,6 +4,7 @@
 #include "api/kinds/kinds.h"
 #include "api/kinds/pod_spec.h"
 #include "api/quantity.h"
+#include "api/semantic.h"
 
 static const char *const access_modes[] = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce",
                                            "ReadWriteOncePod", NULL};
@@ -141,7 +142,7 @@ static void volume_validate_update(struct api_context *ctx, const struct val *ne
     }
     VAL_EACH (member, val_get(old, "spec")) {
         const struct val *now = val_get_str(val_get(next, "spec"), member->key);
-        if (!is_setting(member->key) && !val_equal(member, now)) {
+        if (!is_setting(member->key) && !semantic_equal(member, now)) {
             field_forbidden(errors, AT(AT(NULL, "spec"), "persistentvolumesource"),
                             "spec.persistentvolumesource is immutable after creation");
             return;
@@ -206,13 +207,14 @@ static bool only_grows(const struct val *next, const struct val *old, struct are
         }
         val_set_text(arena, val_path(copy, "resources.requests"), STR("storage"), before);
     }
-    return val_equal(copy, was);
+    return semantic_equal(copy, was);
 }
 
 static void claim_validate_update(struct api_context *ctx, const struct val *next,
                                   const struct val *old, struct field_errors *errors)
 {
-    if (ctx->subresource[0] == '\0' && !val_equal(val_get(next, "spec"), val_get(old, "spec")) &&
+    if (ctx->subresource[0] == '\0' &&
+        !semantic_equal(val_get(next, "spec"), val_get(old, "spec")) &&
         !only_grows(next, old, errors->arena, errors)) {
         field_forbidden(errors, AT(NULL, "spec"),
                         "spec is immutable after creation except resources.requests and "

@@ -4,6 +4,7 @@
  * period to 1; while scheduling gates are there also the gates (only fewer) and the placement.
  */
 #include "api/kinds/pod_parts.h"
+#include "api/semantic.h"
 #include "api/validation.h"
 
 static const char *const placement[] = {"nodeSelector", "affinity"};
@@ -106,7 +107,7 @@ static const char *changed_member(const struct val *next, const struct val *old,
 {
     VAL_EACH (member, next) {
         const struct val *was = val_get_str(old, member->key);
-        if (was == NULL || !val_equal(member, was)) {
+        if (was == NULL || !semantic_equal(member, was)) {
             return str_dup_in(arena, member->key);
         }
     }
@@ -148,7 +149,7 @@ static void spec_check(struct field_errors *errors, const struct val *next, cons
         val_int(val_get(next, "terminationGracePeriodSeconds"), 0) == 1) {
         set_as(arena, copy, old, "terminationGracePeriodSeconds");
     }
-    if (!val_equal(copy, old)) {
+    if (!semantic_equal(copy, old)) {
         field_forbidden(errors, path,
                         "pod updates may not change fields other than "
                         "`spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -171,7 +172,7 @@ static void ephemeral_check(struct field_errors *errors, const struct val *next,
             field_forbidden(errors, path,
                             "existing ephemeral containers \"%.*s\" may not be removed",
                             STR_ARG(name));
-        } else if (!val_equal(same, was)) {
+        } else if (!semantic_equal(same, was)) {
             field_forbidden(errors, path,
                             "existing ephemeral containers \"%.*s\" may not be changed",
                             STR_ARG(name));
@@ -222,7 +223,7 @@ static void mirror_check(struct field_errors *errors, const struct val *next, co
     const struct path *path = AT_KEY(AT(AT(NULL, "metadata"), "annotations"), key);
     if (now != NULL && was == NULL) {
         field_forbidden(errors, path, "may not add mirror pod annotation");
-    } else if (was != NULL && !val_equal(now, was)) {
+    } else if (was != NULL && !semantic_equal(now, was)) {
         field_forbidden(errors, path, "may not remove or update mirror pod annotation");
     }
 }
@@ -237,7 +238,7 @@ void pod_validate_update(struct api_context *ctx, const struct val *next, const 
         ephemeral_check(errors, next, old);
     } else if (ctx->subresource[0] == '\0') {
         mirror_check(errors, next, old);
-        if (!val_equal(spec, was)) {
+        if (!semantic_equal(spec, was)) {
             spec_check(errors, spec, was);
         }
     }

@@ -2,6 +2,7 @@
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
+#include "api/semantic.h"
 #include "api/validation.h"
 
 #define GROUP "rbac.authorization.k8s.io"
@@ -163,7 +164,7 @@ static void binding_validate_update(struct api_context *ctx, const struct val *n
                                     const struct val *old, struct field_errors *errors)
 {
     const struct val *role = val_get(next, "roleRef");
-    if (!val_equal(role, val_get(old, "roleRef"))) {
+    if (!semantic_equal(role, val_get(old, "roleRef"))) {
         field_invalid_val(errors, AT(NULL, "roleRef"), role, "cannot change roleRef");
     }
     (void)ctx;
