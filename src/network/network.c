@@ -178,6 +178,8 @@ static int set_sysctls(const struct network *network, struct err *err)
         return rc;
     }
     rc = namespace_sysctl("ipv4/ip_forward", "1", err);
+    /* A link sends redirects when "all" or its own says so: other links keep their own. */
+    rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/all/send_redirects", "0", err);
     rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/cox0/send_redirects", "0", err);
     rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/cox0/rp_filter", "2", err);
     namespace_sysctl("ipv6/conf/cox0/disable_ipv6", "1", NULL); /* may be absent */

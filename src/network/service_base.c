@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 
 enum { MASQUERADE_BIT = 0x4000 };
 
@@ -198,6 +199,12 @@ static void build_check(struct nft_batch *batch, const struct service_rules_opti
         nft_go(batch, "refuse", false);
         nft_rule_end(batch);
     }
+    uint8_t tcp = IPPROTO_TCP;
+    nft_rule_begin(batch, "refuse"); /* a reset is not rate-limited as ICMP is */
+    nft_load_protocol(batch, 0);
+    nft_compare(batch, 0, true, &tcp, 1);
+    nft_reject_reset(batch);
+    nft_rule_end(batch);
     nft_rule_begin(batch, "refuse");
     nft_reject(batch);
     nft_rule_end(batch);
