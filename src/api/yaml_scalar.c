@@ -117,27 +117,56 @@ static bool looks_floating(const char *p)
     return *p == '\0';
 }
 
+/* Digits without a point, "-" apart, as a plain decimal: 12 and exponent 3 give 1200. */
+static void place_point(bool negative, const char *digits, int count, int exponent,
+                        char ret_text[YAML_NUMBER_SIZE])
+{
+    char *to = ret_text;
+    if (negative) {
+        *to++ = '-';
+    }
+    if (exponent < 0) {
+        *to++ = '0';
+        *to++ = '.';
+        for (int i = -1; i > exponent; i--) {
+            *to++ = '0';
+        }
+    }
+    for (int i = 0; i < count || i <= exponent; i++) {
+        if (exponent >= 0 && i == exponent + 1) {
+            *to++ = '.';
+        }
+        *to++ = i < count ? digits[i] : '0';
+    }
+    *to = '\0';
+}
+
 /* Shortest decimal that reads back the same; plain between 1e-6 and 1e21, as JSON encoders have it.
  */
 static void format_floating(double value, char ret_text[YAML_NUMBER_SIZE])
 {
-    char shortest[40];
-    int digits = 1;
-    for (; digits <= 17; digits++) {
-        snprintf(shortest, sizeof shortest, "%.*e", digits - 1, value);
-        if (strtod(shortest, NULL) == value) {
-            break;
+    char shortest[40], digits[20];
+    int precision = 0, count = 0;
+    do {
+        snprintf(shortest, sizeof shortest, "%.*e", precision, value);
+    } while (strtod(shortest, NULL) != value && ++precision < 17);
+    char *mark = strchr(shortest, 'e');
+    bool minus = mark[1] == '-';
+    uint64_t size = 0;
+    str_u64(str_of(mark + 2), &size);
+    int exponent = minus ? -(int)size : (int)size;
+    for (const char *at = shortest; at < mark; at++) {
+        if (*at >= '0' && *at <= '9' && count < 18) {
+            digits[count++] = *at;
         }
     }
-    double size = fabs(value);
     if (value == 0) {
         snprintf(ret_text, YAML_NUMBER_SIZE, "0");
-    } else if (size >= 1e-6 && size < 1e21) {
-        int exponent = (int)floor(log10(size));
-        int decimals = digits - 1 - exponent;
-        snprintf(ret_text, YAML_NUMBER_SIZE, "%.*f", decimals > 0 ? decimals : 0, value);
+    } else if (exponent >= -6 && exponent < 21) {
+        place_point(value < 0, digits, count, exponent, ret_text);
     } else {
-        snprintf(ret_text, YAML_NUMBER_SIZE, "%s", shortest);
+        snprintf(ret_text, YAML_NUMBER_SIZE, "%.*se%c%d", (int)(mark - shortest), shortest,
+                 minus ? '-' : '+', (int)size);
     }
 }
 
