@@ -182,6 +182,8 @@ static void finish(struct forward *forward, struct str answer)
 }
 
 static void next_attempt(struct forward *forward);
+static void timed_out(struct timer *timer);
+static void start_tcp(struct forward *forward, const struct upstream *upstream);
 
 /* An answer to what was asked. */
 static bool fits(const struct forward *forward, struct str answer)
@@ -216,9 +218,18 @@ static void datagram(void *ctx, int fd)
         return;
     }
     struct str answer = str_at(bytes, (size_t)n);
-    if (fits(forward, answer)) {
-        finish(forward, answer);
+    if (!fits(forward, answer)) {
+        return;
     }
+    if (forward->tcp && (answer.p[2] & 2) != 0) { /* cut, and the client can take the whole */
+        close_attempt(forward);
+        timer_start(forward->forwarder->loop, &forward->timer, ATTEMPT_NS, timed_out);
+        start_tcp(forward,
+                  &forward->forwarder
+                       ->upstreams[(forward->attempt - 1) % forward->forwarder->upstream_count]);
+        return;
+    }
+    finish(forward, answer);
 }
 
 static void timed_out(struct timer *timer)
@@ -298,7 +309,7 @@ static void next_attempt(struct forward *forward)
         &forwarder->upstreams[forward->attempt++ % forwarder->upstream_count];
     random_fill(loop_random(forwarder->loop), forward->query.p, 2);
     timer_start(forwarder->loop, &forward->timer, ATTEMPT_NS, timed_out);
-    (forward->tcp ? start_tcp : start_udp)(forward, upstream);
+    start_udp(forward, upstream);
 }
 
 void dns_forward(struct dns_forwarder *forwarder, struct str query, bool tcp, dns_forward_fn *done,

@@ -1,5 +1,6 @@
-/* dns_forward.h: questions outside the zone to the upstream servers: UDP, TCP when the answer was
- * cut, two rounds, a small cache. Internal to network/.
+/* dns_forward.h: questions outside the zone to the upstream servers: UDP, then TCP when the
+ * answer was cut and `tcp` says that the client can take it whole; two rounds, a small cache.
+ * Internal to network/.
  *
  * Sockets are opened in the agent's own network namespace, one a question, so the source port is
  * the kernel's random choice; the id is random as well, and the question must come back. */
