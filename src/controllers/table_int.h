@@ -5,4 +5,8 @@
 extern const struct controller controller_deployment;
 extern const struct controller controller_endpoints;
 extern const struct controller controller_endpointslice;
+extern const struct controller controller_garbage;
+extern const struct controller controller_namespace;
 extern const struct controller controller_replicaset;
+extern const struct controller controller_root_ca;
+extern const struct controller controller_service_account;
