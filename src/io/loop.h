@@ -17,6 +17,7 @@ struct loop;
 
 struct loop *loop_new(void); /* real */
 struct loop *loop_new_sim(uint64_t seed, int64_t start_wall_ns);
+/* Streams that are still open end with their on_close (ERR_CANCELED) before it returns. */
 void loop_free(struct loop *loop);
 /* Runs until loop_stop(). For the simulated loop: until stopped, or nothing is left to do. */
 void loop_run(struct loop *loop);

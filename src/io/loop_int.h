@@ -23,7 +23,7 @@ struct loop {
     struct list closers;          /* struct loop_closer: what loop_free takes down */
 };
 
-/* Something that lives on a loop and must go when the loop goes, without calling its owner. */
+/* Something that lives on a loop and must go when the loop goes. */
 struct loop_closer {
     struct list link;
     void (*close)(struct loop_closer *closer);

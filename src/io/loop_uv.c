@@ -7,7 +7,8 @@
  * prepare handle, right before the loop waits.
  *
  * Blocking work uses libuv's pool. loop_free() takes down what still lives on the loop (struct
- * loop_closer) without calling its owners, and then runs the loop until all handles are closed.
+ * loop_closer; streams end with their on_close) and then runs the loop until all handles are
+ * closed.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -80,6 +80,7 @@ void stream_abort(struct stream *stream, enum err_code code, const char *why); /
 struct str stream_alpn(const struct stream *stream);         /* "h2", "http/1.1" or empty */
 struct str stream_peer_address(const struct stream *stream); /* "10.0.0.1:1234" */
 struct str stream_local_address(const struct stream *stream);
+bool stream_is_open(const struct stream *stream); /* connected, handshake done, not closed by us */
 struct loop *stream_loop(const struct stream *stream);
 
 /* The verified client (or server) certificate, or all empty. Views live as long as the stream. */

@@ -224,6 +224,12 @@ static int spawn_init(struct spawn *spawn, const struct process_options *options
     return 0;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+void __asan_unpoison_memory_region(void const volatile *at, size_t size);
+#else
+#define __asan_unpoison_memory_region(at, size) ((void)0)
+#endif
+
 static int spawn_clone(struct spawn *spawn, int *ret_pidfd, struct err *err)
 {
     char *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
@@ -231,6 +237,8 @@ static int spawn_clone(struct spawn *spawn, int *ret_pidfd, struct err *err)
     if (stack == MAP_FAILED) {
         return err_os(err, errno, "start %s: stack", spawn->program);
     }
+    /* An earlier child left its frames' marks at this address: it never returned from them. */
+    __asan_unpoison_memory_region(stack, STACK_SIZE);
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &spawn->old_mask);

@@ -95,13 +95,6 @@ void stream_finish(struct stream *stream)
     }
 }
 
-static void loop_gone(struct loop_closer *closer)
-{
-    struct stream *stream = container_of(closer, struct stream, closer);
-    stream->dropped = true;
-    stream_finish(stream);
-}
-
 void stream_fail(struct stream *stream, enum err_code code, int os_errno, const char *what)
 {
     if (stream->state == STREAM_CLOSED) {
@@ -116,6 +109,12 @@ void stream_fail(struct stream *stream, enum err_code code, int os_errno, const 
         stream->err.code = code;
     }
     stream_finish(stream);
+}
+
+static void loop_gone(struct loop_closer *closer)
+{
+    struct stream *stream = container_of(closer, struct stream, closer);
+    stream_fail(stream, ERR_CANCELED, 0, "the event loop ended");
 }
 
 static void on_close_timeout(struct timer *timer)
@@ -373,6 +372,11 @@ void stream_set_ops(struct stream *stream, const struct stream_ops *ops, void *c
 }
 
 /* ---- asking ---- */
+
+bool stream_is_open(const struct stream *stream)
+{
+    return stream->state == STREAM_OPEN;
+}
 
 struct loop *stream_loop(const struct stream *stream)
 {

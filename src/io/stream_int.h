@@ -69,7 +69,7 @@ struct stream {
     bool above;           /* queue was above the drain mark */
     bool flush_queued, input_queued;
     bool retrying; /* dial: the handle is closing, to be used again */
-    bool dropped;  /* the loop went away: no callbacks */
+    bool dropped;  /* the listener went away: no callbacks */
     bool accepted; /* made by a listener */
     struct tls_session *tls;
     struct task flush, input;

@@ -101,7 +101,8 @@ static void wrote(struct stream *stream, size_t size)
 struct buf *stream_write_begin(struct stream *stream)
 {
     struct write_chunk *chunk = stream->last;
-    if (chunk == NULL || chunk->release != NULL || chunk == stream->pinned) {
+    if (chunk == NULL || chunk->release != NULL || chunk == stream->pinned ||
+        chunk->own.n > STREAM_FLUSH_MAX) { /* what was sent is freed chunk by chunk */
         struct stream_shared *shared = stream_shared(stream->loop);
         chunk = push_chunk(stream);
         if (shared->spare != NULL) {

@@ -55,10 +55,15 @@ struct http_server_ops {
      * asks for an upgrade. Answer now or later, exactly once. */
     void (*on_request)(void *ctx, struct http_exchange *exchange);
     /* The peer went away (reset, closed) before the answer was complete: forget the exchange. Not
-     * called after it was. */
+     * called after it was. A body that was already given is freed right after. */
     void (*on_abort)(void *ctx, struct http_exchange *exchange);
     /* The connection is gone, or was upgraded away: the last call with this ctx. May be NULL. */
     void (*on_end)(void *ctx);
+    /* Optional: asked when the headers are there; true: on_request comes now, and the body in
+     * pieces through on_body (`end` with the last one, which may be empty). */
+    bool (*streams_body)(void *ctx, struct http_exchange *exchange);
+    void (*on_body)(void *ctx, struct http_exchange *exchange, const char *bytes, size_t size,
+                    bool end);
 };
 struct http_server_options {
     size_t body_limit; /* 0: 3 MiB */
@@ -76,6 +81,7 @@ size_t http_connection_count(void); /* open now, this process; for the signal th
 const struct http_request *http_request(const struct http_exchange *exchange);
 struct stream *
 http_exchange_stream(const struct http_exchange *exchange); /* peer certificate, addresses */
+struct http_connection *http_exchange_connection(const struct http_exchange *exchange);
 struct loop *http_exchange_loop(const struct http_exchange *exchange);
 void http_exchange_set(struct http_exchange *exchange, void *user);
 void *http_exchange_get(const struct http_exchange *exchange);
@@ -84,6 +90,10 @@ void http_respond(struct http_exchange *exchange, int status, const struct http_
                   size_t count, struct http_body *body);
 void http_resume(
     struct http_exchange *exchange); /* its body has bytes again; exchange's loop only */
+/* Back-pressure on what comes in (streamed request bodies, a client's answers): what is in flight
+ * may still come. */
+void http_receive_pause(struct http_exchange *exchange);
+void http_receive_resume(struct http_exchange *exchange);
 
 /* HTTP/1.1 Upgrade (SPDY, WebSocket, cox-reverse) and HTTP/2 extended CONNECT: whether the request
  * asks for one, e.g. "websocket"; then http_upgrade() answers 101 with `headers` (Upgrade and
@@ -102,8 +112,8 @@ struct http_client_ops {
                        const struct http_header *headers, size_t count);
     void (*on_data)(void *ctx, struct http_exchange *exchange, const char *bytes, size_t size);
     /* HTTP/2 trailers, before on_end; NULL: ignored. */
-    void (*on_trailers)(void *ctx, struct http_exchange *exchange,
-                        const struct http_header *fields, size_t count);
+    void (*on_trailers)(void *ctx, struct http_exchange *exchange, const struct http_header *fields,
+                        size_t count);
     /* The end, exactly once: err->code 0 when the answer was complete. */
     void (*on_end)(void *ctx, struct http_exchange *exchange, const struct err *err);
 };
@@ -111,7 +121,9 @@ struct http_client_ops {
  * knowledge). */
 struct http_client *http_client_new(struct stream *stream, int version,
                                     void (*on_close)(void *ctx, const struct err *err), void *ctx);
-void http_client_free(struct http_client *client); /* closes; open exchanges end with ERR_CLOSED */
+/* Closes; open exchanges end with ERR_CLOSED before it returns, and no on_close comes. Also needed
+ * after on_close (from inside it, or later): until then http_send() ends with ERR_UNAVAILABLE. */
+void http_client_free(struct http_client *client);
 struct http_client_request {
     struct str method, path /* with query */, authority;
     const struct http_header *headers;
