@@ -30,7 +30,7 @@ static bool is_printable(struct str text)
         }
         if ((c == 0xe2 && i + 2 < text.n && (unsigned char)text.p[i + 1] == 0x80 &&
              ((unsigned char)text.p[i + 2] | 1) == 0xa9) ||
-            (c == 0xef && i + 1 < text.n && (unsigned char)text.p[i + 1] == 0xbb)) {
+            (c == 0xef && i + 1 < text.n && ((unsigned char)text.p[i + 1] | 4) == 0xbf)) {
             return false;
         }
     }
@@ -85,6 +85,46 @@ static void write_single(struct str text, struct buf *out)
     buf_char(out, '\'');
 }
 
+/* A character that must not stand raw in YAML: its length, and what it is. */
+static size_t unprintable(struct str text, size_t at, unsigned *ret_rune)
+{
+    unsigned char c = (unsigned char)text.p[at];
+    unsigned char second = at + 1 < text.n ? (unsigned char)text.p[at + 1] : 0;
+    unsigned char third = at + 2 < text.n ? (unsigned char)text.p[at + 2] : 0;
+    if (c == 0x7f) {
+        *ret_rune = c;
+        return 1;
+    }
+    if (c == 0xc2 && second < 0xa0) {
+        *ret_rune = second;
+        return 2;
+    }
+    if ((c == 0xef && second == 0xbb && third == 0xbf) ||
+        (c == 0xef && second == 0xbf && third >= 0xbe)) {
+        *ret_rune = (unsigned)(0xf000 | (second & 0x3f) << 6 | (third & 0x3f));
+        return 3;
+    }
+    return 0;
+}
+
+/* JSON's string is YAML's, but YAML has more characters that must be escaped. */
+static void write_double(struct str text, struct buf *out)
+{
+    struct buf json BUF_CLEANUP = BUF_INIT;
+    json_write_string(text, &json);
+    struct str all = buf_view(&json);
+    for (size_t i = 0; i < all.n;) {
+        unsigned rune = 0;
+        size_t n = unprintable(all, i, &rune);
+        if (n > 0) {
+            buf_printf(out, "\\u%04x", rune);
+        } else {
+            buf_char(out, all.p[i]);
+        }
+        i += n > 0 ? n : 1;
+    }
+}
+
 static void write_string(struct str text, size_t indent, struct buf *out)
 {
     enum val_type type;
@@ -92,11 +132,11 @@ static void write_string(struct str text, size_t indent, struct buf *out)
     bool lines = text.n > 0 && memchr(text.p, '\n', text.n) != NULL;
     if (!is_printable(text) || text.n == 0 ||
         yaml_scalar_resolve(text, &type, number) != YAML_SCALAR_STRING) {
-        json_write_string(text, out);
+        write_double(text, out);
     } else if (lines && text.p[0] != ' ' && text.p[0] != '\n' && indent > 0) {
         write_literal(text, indent, out);
     } else if (lines) {
-        json_write_string(text, out);
+        write_double(text, out);
     } else if (is_plain(text)) {
         buf_str(out, text);
     } else {
