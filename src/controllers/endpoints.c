@@ -272,7 +272,7 @@ static void *start(struct controller_env *env)
     struct endpoints *all = mem_new(struct endpoints);
     all->resource = controller_resource("", "v1", "endpoints");
     all->worker = worker_new(env, "endpoint-controller", PARALLEL, reconcile, all);
-    all->services = services_new(env->informers);
+    all->services = selecting_services_new(env->informers);
     all->endpoints = informers_get(env->informers, all->resource);
     all->pods = informers_get(env->informers, controller_resource("", "v1", "pods"));
     informer_handle(services_informer(all->services), (struct informer_handler){on_named, all});
@@ -288,7 +288,7 @@ static void stop(void *state)
     informer_unhandle(all->endpoints, all);
     informer_unhandle(all->pods, all);
     worker_free(all->worker);
-    services_free(all->services);
+    selecting_services_free(all->services);
     free(all);
 }
 

@@ -542,7 +542,7 @@ static void *start(struct controller_env *env)
     struct endpointslices *all = mem_new(struct endpointslices);
     all->resource = controller_resource("discovery.k8s.io", "v1", "endpointslices");
     all->worker = worker_new(env, "endpointslice-controller", PARALLEL, reconcile, all);
-    all->services = services_new(env->informers);
+    all->services = selecting_services_new(env->informers);
     all->slices = informers_get(env->informers, all->resource);
     all->pods = informers_get(env->informers, controller_resource("", "v1", "pods"));
     all->nodes = informers_get(env->informers, controller_resource("", "v1", "nodes"));
@@ -562,7 +562,7 @@ static void stop(void *state)
     informer_unhandle(all->slices, all);
     informer_unhandle(all->nodes, all);
     worker_free(all->worker);
-    services_free(all->services);
+    selecting_services_free(all->services);
     free(all);
 }
 

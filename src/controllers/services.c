@@ -72,7 +72,7 @@ static void on_service(void *ctx, struct object *old, struct object *now)
     *vec_push(list) = service;
 }
 
-struct services *services_new(struct informers *informers)
+struct services *selecting_services_new(struct informers *informers)
 {
     struct services *services = mem_new(struct services);
     services->informer = informers_get(informers, controller_resource("", "v1", "services"));
@@ -80,7 +80,7 @@ struct services *services_new(struct informers *informers)
     return services;
 }
 
-void services_free(struct services *services)
+void selecting_services_free(struct services *services)
 {
     if (services == NULL) {
         return;

@@ -4,8 +4,8 @@
 
 /* The selectors of all Services, kept parsed. */
 struct services;
-struct services *services_new(struct informers *informers);
-void services_free(struct services *services);
+struct services *selecting_services_new(struct informers *informers);
+void selecting_services_free(struct services *services);
 struct informer *services_informer(const struct services *services);
 /* Visits the Services of the pod's namespace that select it. */
 void services_selecting(const struct services *services, const struct object *pod,
