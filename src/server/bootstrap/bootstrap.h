@@ -1,0 +1,27 @@
+/* bootstrap.h: objects that every cluster has; made or put right at each start. */
+#pragma once
+#include "server/request.h"
+
+/* Home loop. done() runs once; err->code 0 when all are there. */
+void bootstrap_run(struct server *server, void (*done)(void *ctx, const struct err *err),
+                   void *ctx);
+
+/* One object to ensure. */
+struct bootstrap_object {
+    const struct api_resource *resource;
+    struct str ns, name;
+    struct val *value;   /* schemaless tape, with kind and apiVersion */
+    bool reconcile;      /* put back when it differs (unless autoupdate is off) */
+    const char *compare; /* members that are put back, words between spaces */
+};
+struct bootstrap_list {
+    struct server *server;
+    struct arena *arena;
+    struct bootstrap_object *items;
+    size_t count, cap;
+};
+struct bootstrap_object *bootstrap_add(struct bootstrap_list *list,
+                                       const struct api_resource *resource, struct str ns,
+                                       struct str name);
+void bootstrap_add_rbac(struct bootstrap_list *list);
+void bootstrap_add_cluster(struct bootstrap_list *list); /* namespaces, priorities, Service */

@@ -1,0 +1,209 @@
+/* options.c: parsing and checking of query parameters. The rules of resourceVersion,
+ * resourceVersionMatch, limit and continue are those of reliability's table; the sentences are the
+ * API's (apimachinery ListOptions validation). */
+#include "server/options.h"
+
+#include "wire/http.h"
+
+static bool truth(struct str value) /* absent, "false" and "0" are false */
+{
+    return value.p != NULL && !str_is(value, "false") && !str_is(value, "0");
+}
+
+struct str query_get(const struct query_options *options, const char *key)
+{
+    for (size_t i = 0; i < options->pair_count; i++) {
+        if (str_is(options->pairs[i].key, key)) {
+            return options->pairs[i].value;
+        }
+    }
+    return STR_NONE;
+}
+
+bool query_bool(const struct query_options *options, const char *key)
+{
+    return truth(query_get(options, key));
+}
+
+static int decode_pairs(struct arena *arena, struct str query, struct query_options *options,
+                        struct failure *failure)
+{
+    struct url_query *pairs = NULL;
+    size_t count = 0;
+    if (query.n > 0 && !url_query_parse(arena, query, &pairs, &count)) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "the query of the request is malformed");
+    }
+    struct query_pair *copy = arena_array(arena, struct query_pair, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = (struct query_pair){pairs[i].key, pairs[i].value};
+        if (copy[i].value.p == NULL) {
+            copy[i].value = STR("");
+        }
+    }
+    options->pairs = copy;
+    options->pair_count = count;
+    return 0;
+}
+
+static int number(struct arena *arena, const struct query_options *options, const char *key,
+                  int64_t *ret, struct failure *failure)
+{
+    struct str text = query_get(options, key);
+    int64_t value = 0;
+    if (text.n == 0) {
+        return 0;
+    }
+    if (!str_i64(text, &value)) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "invalid value for parameter %s: \"%.*s\" is no integer", key,
+                           STR_ARG(text));
+    }
+    *ret = value;
+    return 0;
+}
+
+static int common(struct arena *arena, struct query_options *o, struct failure *failure)
+{
+    struct str dry = query_get(o, "dryRun");
+    if (dry.n > 0 && !str_is(dry, "All")) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
+                           STR_ARG(dry));
+    }
+    o->dry_run = dry.n > 0;
+    o->field_manager = query_get(o, "fieldManager");
+    if (o->field_manager.n > 128) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "fieldManager: Too long: may not be more than 128 bytes");
+    }
+    struct str validation = query_get(o, "fieldValidation");
+    o->strictness = CODEC_WARN;
+    if (str_is(validation, "Strict")) {
+        o->strictness = CODEC_STRICT;
+    } else if (str_is(validation, "Ignore")) {
+        o->strictness = CODEC_IGNORE;
+    } else if (validation.n > 0 && !str_is(validation, "Warn")) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "fieldValidation: Unsupported value: \"%.*s\": supported values: "
+                           "\"Ignore\", \"Strict\", \"Warn\"",
+                           STR_ARG(validation));
+    }
+    o->force = query_bool(o, "force");
+    o->pretty = query_bool(o, "pretty");
+    o->propagation = query_get(o, "propagationPolicy");
+    struct str orphan = query_get(o, "orphanDependents");
+    if (orphan.n > 0 && o->propagation.n == 0) {
+        o->propagation = truth(orphan) ? STR("Orphan") : STR("Background");
+    }
+    o->grace_s = -1;
+    int code = number(arena, o, "gracePeriodSeconds", &o->grace_s, failure);
+    return code < 0 ? code : number(arena, o, "timeoutSeconds", &o->timeout_s, failure);
+}
+
+static int list_invalid(struct arena *arena, struct failure *failure, const char *type,
+                        const char *field, const char *detail)
+{
+    struct field_errors errors = {.arena = arena};
+    field_error_add(&errors, type, str_of(field), "%s", detail);
+    return failure_invalid(failure, arena, STR("meta.k8s.io"), STR("ListOptions"), STR(""),
+                           &errors);
+}
+
+static int check_match(struct arena *arena, const struct route *route, struct query_options *o,
+                       struct str match, struct failure *failure)
+{
+    static const char forbidden[] = "FieldValueForbidden";
+    static const char field[] = "resourceVersionMatch";
+    bool watch = route->verb == VERB_WATCH;
+    if (o->initial_events_set && !watch) {
+        return list_invalid(arena, failure, forbidden, "sendInitialEvents",
+                            "Forbidden: sendInitialEvents is forbidden for list");
+    }
+    if (o->initial_events_set && o->match != MATCH_NOT_OLDER) {
+        return list_invalid(arena, failure, forbidden, field,
+                            "Forbidden: sendInitialEvents requires setting resourceVersionMatch "
+                            "to NotOlderThan");
+    }
+    if (match.n == 0) {
+        return 0;
+    }
+    if (watch && !o->initial_events_set) {
+        return list_invalid(arena, failure, forbidden, field,
+                            "Forbidden: resourceVersionMatch is forbidden for watch unless "
+                            "sendInitialEvents is provided");
+    }
+    if (!watch && o->version_text.n == 0) {
+        return list_invalid(arena, failure, forbidden, field,
+                            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion "
+                            "is provided");
+    }
+    if (o->token.n > 0) {
+        return list_invalid(arena, failure, forbidden, field,
+                            "Forbidden: resourceVersionMatch is forbidden when continue is "
+                            "provided");
+    }
+    if (o->match == MATCH_NONE) {
+        return list_invalid(arena, failure, "FieldValueNotSupported", field,
+                            "Unsupported value: supported values: \"Exact\", \"NotOlderThan\"");
+    }
+    if (o->match == MATCH_EXACT && str_is(o->version_text, "0")) {
+        return list_invalid(arena, failure, forbidden, field,
+                            "Forbidden: resourceVersionMatch \"exact\" is forbidden for "
+                            "resourceVersion \"0\"");
+    }
+    return 0;
+}
+
+static int listing(struct arena *arena, const struct route *route, struct query_options *o,
+                   struct failure *failure)
+{
+    o->label_selector = query_get(o, "labelSelector");
+    o->field_selector = query_get(o, "fieldSelector");
+    o->version_text = query_get(o, "resourceVersion");
+    o->token = query_get(o, "continue");
+    o->bookmarks = query_bool(o, "allowWatchBookmarks");
+    struct str initial = query_get(o, "sendInitialEvents");
+    o->initial_events_set = initial.p != NULL;
+    o->initial_events = truth(initial);
+    int code = number(arena, o, "limit", &o->limit, failure);
+    if (code < 0) {
+        return code;
+    }
+    if (o->version_text.n > 0 && !str_u64(o->version_text, &o->version)) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "invalid resource version \"%.*s\": must be an unsigned integer",
+                           STR_ARG(o->version_text));
+    }
+    struct str match = query_get(o, "resourceVersionMatch");
+    o->match = str_is(match, "Exact")          ? MATCH_EXACT
+               : str_is(match, "NotOlderThan") ? MATCH_NOT_OLDER
+                                               : MATCH_NONE;
+    if (route->verb != VERB_LIST && route->verb != VERB_WATCH &&
+        route->verb != VERB_DELETE_COLLECTION) {
+        return 0;
+    }
+    code = check_match(arena, route, o, match, failure);
+    if (code == 0 && o->token.n > 0 && o->version_text.n > 0 && o->version != 0) {
+        code = failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "specifying resource version is not allowed when using continue");
+    }
+    return code;
+}
+
+int query_options_parse(struct arena *arena, const struct route *route, struct str query,
+                        struct query_options *ret_options, struct failure *failure)
+{
+    struct query_options options = {0};
+    int code = decode_pairs(arena, query, &options, failure);
+    if (code == 0) {
+        code = common(arena, &options, failure);
+    }
+    if (code == 0) {
+        code = listing(arena, route, &options, failure);
+    }
+    if (code == 0) {
+        *ret_options = options;
+    }
+    return code;
+}

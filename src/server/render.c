@@ -1,0 +1,183 @@
+/* render.c: writing objects. The whole object in its stored version is a copy of the bytes at rest;
+ * everything else decodes. */
+#include "server/render.h"
+
+#include "server/server_int.h"
+#include "server/write/version.h"
+
+void render_init(struct render *render, const struct request *request)
+{
+    *render = (struct render){.resource = request->route.resource,
+                              .form = request->accept.form,
+                              .include = request->accept.include,
+                              .now_wall_ns = clock_wall(loop_clock(request->loop))};
+    arena_init(&render->scratch, 0);
+}
+
+void render_done(struct render *render)
+{
+    arena_done(&render->scratch);
+}
+
+static void write_whole(struct render *render, const struct object *object, bool with_type,
+                        struct buf *out)
+{
+    if (version_same(render->resource, object)) {
+        object_write(object, with_type, out);
+        return;
+    }
+    arena_reset(&render->scratch);
+    struct val *value = version_decode(&render->scratch, render->resource, object);
+    if (!with_type) {
+        val_unset(value, STR("kind"));
+        val_unset(value, STR("apiVersion"));
+    }
+    codec_write(render->resource->type, value, out);
+}
+
+/* The length of the JSON object that starts at text.p: well-formed, since it is ours. */
+static size_t object_length(struct str text)
+{
+    size_t depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (quoted) {
+            i += c == '\\';
+            quoted = c != '"';
+        } else if (c == '"') {
+            quoted = true;
+        } else if (c == '{') {
+            depth++;
+        } else if (c == '}' && --depth == 0) {
+            return i + 1;
+        }
+    }
+    return text.n;
+}
+
+static void write_partial(struct render *render, const struct object *object, struct buf *out)
+{
+    struct buf whole BUF_CLEANUP = BUF_INIT;
+    object_write(object, false, &whole); /* {"metadata":{... */
+    buf_addz(out, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\","
+                  "\"metadata\":");
+    static const char head[] = "{\"metadata\":";
+    struct str text = buf_view(&whole);
+    if (str_starts(text, STR("{\"metadata\":"))) {
+        struct str meta = str_from(text, sizeof head - 1);
+        buf_add(out, meta.p, object_length(meta));
+    } else {
+        buf_addz(out, "{}");
+    }
+    buf_char(out, '}');
+}
+
+static void write_columns(const struct render *render, struct buf *out)
+{
+    const struct api_resource *r = render->resource;
+    buf_addz(out, ",\"columnDefinitions\":[");
+    for (size_t i = 0; i < r->column_count; i++) {
+        const struct api_column *c = &r->columns[i];
+        buf_addz(out, i > 0 ? ",{\"name\":" : "{\"name\":");
+        json_text(out, str_of(c->name));
+        buf_printf(out, ",\"type\":\"%s\",\"format\":\"%s\",\"description\":", c->type,
+                   c->format != NULL ? c->format : "");
+        json_text(out, str_of(c->doc != NULL ? c->doc : ""));
+        buf_printf(out, ",\"priority\":%d}", c->priority);
+    }
+    buf_char(out, ']');
+}
+
+static void write_row(struct render *render, const struct object *object, struct buf *out)
+{
+    arena_reset(&render->scratch);
+    struct arena *arena = &render->scratch;
+    struct val *value = version_decode(arena, render->resource, object);
+    struct val *cells = val_new(arena, VAL_ARRAY);
+    struct api_context ctx = {
+        .arena = arena, .now_wall_ns = render->now_wall_ns, .subresource = ""};
+    api_columns(&ctx, render->resource, value, cells);
+    buf_addz(out, "{\"cells\":");
+    val_write_json(cells, out);
+    if (render->include == INCLUDE_METADATA) {
+        buf_addz(out, ",\"object\":");
+        write_partial(render, object, out);
+    } else if (render->include == INCLUDE_OBJECT) {
+        buf_addz(out, ",\"object\":");
+        write_whole(render, object, true, out);
+    } else {
+        buf_addz(out, ",\"object\":null");
+    }
+    buf_char(out, '}');
+}
+
+void render_item(struct render *render, const struct object *object, struct buf *out)
+{
+    switch (render->form) {
+    case ACCEPT_TABLE:
+        write_row(render, object, out);
+        break;
+    case ACCEPT_PARTIAL:
+        write_partial(render, object, out);
+        break;
+    case ACCEPT_OBJECT:
+        write_whole(render, object, false, out);
+        break;
+    }
+}
+
+size_t render_item_size(const struct render *render, const struct object *object)
+{
+    if (render->form != ACCEPT_OBJECT || !version_same(render->resource, object)) {
+        return 0;
+    }
+    return object_written_size(object, false);
+}
+
+void render_list_head(struct render *render, struct buf *out)
+{
+    const struct api_resource *r = render->resource;
+    switch (render->form) {
+    case ACCEPT_TABLE:
+        buf_addz(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+        break;
+    case ACCEPT_PARTIAL:
+        buf_addz(out, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":"
+                      "\"meta.k8s.io/v1\",\"metadata\":");
+        break;
+    case ACCEPT_OBJECT:
+        buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s%s%s\",\"metadata\":", r->list_kind,
+                   r->group, r->group[0] != '\0' ? "/" : "", r->version);
+        break;
+    }
+}
+
+void render_list_open(struct render *render, struct buf *out)
+{
+    if (render->form == ACCEPT_TABLE) {
+        write_columns(render, out);
+        buf_addz(out, ",\"rows\":[");
+    } else {
+        buf_addz(out, ",\"items\":[");
+    }
+}
+
+void render_object(struct render *render, const struct object *object, struct buf *out)
+{
+    switch (render->form) {
+    case ACCEPT_OBJECT:
+        write_whole(render, object, true, out);
+        break;
+    case ACCEPT_PARTIAL:
+        write_partial(render, object, out);
+        break;
+    case ACCEPT_TABLE:
+        render_list_head(render, out);
+        buf_printf(out, "{\"resourceVersion\":\"%llu\"}", (unsigned long long)object->revision);
+        render_list_open(render, out);
+        write_row(render, object, out);
+        buf_addz(out, "]}");
+        break;
+    }
+}

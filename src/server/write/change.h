@@ -1,0 +1,57 @@
+/* change.h: one write of one object: read, plan, commit, and plan again after a conflict.
+ *
+ * Every write of the server is a struct change: verbs, subresources, first-start objects, upkeep. A
+ * plan is a pure function of the newest state; the engine does the rest. A change lives on one
+ * loop.
+ */
+#pragma once
+#include "server/request.h"
+
+enum plan_kind { PLAN_NOTHING, PLAN_CREATE, PLAN_UPDATE, PLAN_DELETE };
+enum { CHANGE_TRIES = 16 };
+
+struct reservation;
+
+struct plan {
+    enum plan_kind kind;
+    struct val *value; /* create, update: a tape of change->resource->type in change->arena;
+                          delete: NULL, or the last state to record */
+};
+
+struct change {
+    /* set by the owner */
+    struct server *server;
+    struct loop *loop;
+    const struct api_resource *resource; /* the version in which values are written */
+    struct str ns, name;                 /* name may be set by the plan of a create */
+    bool create;                         /* no current object is read */
+    bool dry_run;
+    /* `current` is borrowed, NULL when there is none. 0, or failure->code (then done() follows). */
+    int (*plan)(struct change *change, struct object *current, struct plan *ret_plan,
+                struct failure *failure);
+    /* A create met an object of that name: true to plan again (a generated name). May be NULL. */
+    bool (*retry_exists)(struct change *change);
+    /* After each try: whether it is durable now. For what a plan reserved. May be NULL. */
+    void (*settle)(struct change *change, bool committed);
+    void (*done)(struct change *change);
+    void *ctx;
+    /* the engine's; zero at start, valid in done() */
+    struct arena arena;
+    struct failure failure; /* code 0: done */
+    enum plan_kind did;
+    struct object *result; /* reference, dropped by change_done: the object as it is now; after a
+                              delete the last state */
+    struct reservation *reserved; /* addresses.h */
+    /* private */
+    struct object *current;
+    struct write write;
+    int tries;
+};
+
+void change_start(struct change *change); /* done() may run before this returns */
+void change_done(struct change *change);  /* drops what the engine holds; in done() or later */
+/* The usual end: answers the request with the result (or the failure) and drops what the change
+ * holds, even when the change lives in the request's arena. */
+void change_answer(struct change *change, struct request *request, int status);
+/* The same for a failure only. */
+void change_fail(struct change *change, struct request *request);

@@ -1,0 +1,278 @@
+/* pipeline.c: the order of steps is upstream's: default, mutating admission, metadata and strategy,
+ * validation, validating admission, managedFields. Nothing here waits; admission that must wait
+ * sets request->retry_ns and fails. */
+#include "server/write/pipeline.h"
+
+#include "api/fields.h"
+#include "server/admission/admission.h"
+#include "server/server_int.h"
+#include "server/write/deletion.h"
+#include "server/write/version.h"
+
+enum { GENERATED_SUFFIX = 5, GENERATED_PREFIX_MAX = 58 };
+
+struct val *pipeline_decode(struct change *change, const struct object *current)
+{
+    return current != NULL ? version_decode(&change->arena, change->resource, current) : NULL;
+}
+
+static int check_namespace(struct request *request, struct change *change, struct val *meta,
+                           struct failure *failure)
+{
+    if (!change->resource->namespaced) {
+        val_unset(meta, STR("namespace"));
+        return 0;
+    }
+    struct str ns = val_text(val_get(meta, "namespace"));
+    if (ns.n > 0 && !str_eq(ns, change->ns)) {
+        return failure_set(failure, &change->arena, ERR_BAD_REQUEST,
+                           "the namespace of the provided object does not match the namespace "
+                           "sent on the request");
+    }
+    if (ns.n == 0) {
+        val_set_text(&change->arena, meta, STR("namespace"), change->ns);
+    }
+    return 0;
+}
+
+static void generate_name(struct request *request, struct change *change, struct val *meta)
+{
+    struct str base = val_text(val_get(meta, "generateName"));
+    if (val_text(val_get(meta, "name")).n > 0 || base.n == 0) {
+        return;
+    }
+    if (base.n > GENERATED_PREFIX_MAX) {
+        base.n = GENERATED_PREFIX_MAX;
+    }
+    char suffix[GENERATED_SUFFIX + 1];
+    random_suffix(loop_random(request->loop), GENERATED_SUFFIX, suffix);
+    char *name = arena_printf(&change->arena, "%.*s%s", STR_ARG(base), suffix);
+    val_set_text(&change->arena, meta, STR("name"), str_of(name));
+}
+
+static void fill_metadata(struct request *request, struct change *change, struct val *meta)
+{
+    struct arena *arena = &change->arena;
+    char time[TIME_TEXT_SIZE], uid[UUID_TEXT_SIZE];
+    size_t n = time_format(clock_wall(loop_clock(request->loop)), time);
+    random_uuid(loop_random(request->loop), uid);
+    val_unset(meta, STR("deletionTimestamp"));
+    val_unset(meta, STR("deletionGracePeriodSeconds"));
+    val_unset(meta, STR("selfLink"));
+    val_set_text(arena, meta, STR("uid"), str_copy_in(arena, str_of(uid)));
+    val_set_text(arena, meta, STR("creationTimestamp"), str_copy_in(arena, str_at(time, n)));
+}
+
+static struct admission admission_of(struct request *request, struct change *change,
+                                     enum request_verb operation, struct val *object,
+                                     const struct val *old)
+{
+    return (struct admission){.request = request,
+                              .change = change,
+                              .arena = &change->arena,
+                              .operation = operation,
+                              .resource = change->resource,
+                              .ns = change->ns,
+                              .name = change->name,
+                              .subresource = route_subresource(&request->route),
+                              .object = object,
+                              .old = old};
+}
+
+static int validate(struct request *request, struct change *change, struct api_context *ctx,
+                    const struct val *object, const struct val *old, struct failure *failure)
+{
+    struct field_errors errors = {.arena = &change->arena};
+    api_validate(ctx, change->resource, object, old, &errors);
+    if (errors.count == 0) {
+        return 0;
+    }
+    struct str name = val_name(object);
+    if (name.n == 0) {
+        name = val_text(val_path(object, "metadata.generateName"));
+    }
+    return failure_invalid(failure, &change->arena, str_of(change->resource->group),
+                           str_of(change->resource->kind), name, &errors);
+}
+
+static void track(struct request *request, struct change *change, struct val *object,
+                  const struct val *old)
+{
+    fields_track_update(
+        &change->arena, change->resource->type, old, object, request_manager(request),
+        api_version_text(&change->arena, change->resource->group, change->resource->version),
+        route_subresource(&request->route), clock_wall(loop_clock(request->loop)));
+}
+
+int pipeline_create(struct request *request, struct change *change, struct val *object,
+                    struct plan *ret_plan, struct failure *failure)
+{
+    struct arena *arena = &change->arena;
+    struct val *meta = val_make_object(arena, object, STR("metadata"));
+    int code = check_namespace(request, change, meta, failure);
+    if (code < 0) {
+        return code;
+    }
+    struct str version = val_text(val_get(meta, "resourceVersion"));
+    if (version.n > 0 && !str_is(version, "0")) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "resourceVersion should not be set on objects to be created");
+    }
+    val_unset(meta, STR("resourceVersion"));
+    api_default(arena, change->resource, object);
+    generate_name(request, change, meta);
+    change->name = val_text(val_get(meta, "name"));
+    struct admission admission = admission_of(request, change, VERB_CREATE, object, NULL);
+    code = admission_mutate(&admission, failure);
+    if (code < 0) {
+        return code;
+    }
+    fill_metadata(request, change, meta);
+    struct api_context ctx = request_context(request, arena);
+    api_prepare(&ctx, change->resource, object, NULL);
+    code = admission_prepare(&admission, failure);
+    if (code == 0) {
+        code = validate(request, change, &ctx, object, NULL, failure);
+    }
+    if (code == 0) {
+        code = admission_validate(&admission, failure);
+    }
+    if (code < 0) {
+        return code;
+    }
+    track(request, change, object, NULL);
+    *ret_plan = (struct plan){PLAN_CREATE, object};
+    return 0;
+}
+
+/* What a client may not change, put back before anybody looks. */
+static void carry_metadata(struct change *change, struct val *next, const struct val *old)
+{
+    static const char *const keys[] = {"uid", "creationTimestamp", "deletionTimestamp",
+                                       "deletionGracePeriodSeconds", "generation"};
+    struct arena *arena = &change->arena;
+    struct val *meta = val_make_object(arena, next, STR("metadata"));
+    const struct val *old_meta = val_get(old, "metadata");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct str key = str_of(keys[i]);
+        const struct val *kept = val_get_str(old_meta, key);
+        if (kept != NULL) {
+            val_set(meta, key, val_copy(arena, kept));
+        } else {
+            val_unset(meta, key);
+        }
+    }
+    val_unset(meta, STR("selfLink"));
+    val_set_text(arena, meta, STR("name"), change->name);
+    if (change->resource->namespaced) {
+        val_set_text(arena, meta, STR("namespace"), change->ns);
+    }
+}
+
+static int check_preconditions(struct change *change, const struct val *next, const struct val *old,
+                               const struct object *current, struct failure *failure)
+{
+    struct arena *arena = &change->arena;
+    const struct val *meta = val_get(next, "metadata");
+    struct str uid = val_text(val_get(meta, "uid"));
+    if (uid.n > 0 && !str_eq(uid, val_uid(old))) {
+        return failure_conflict(failure, arena, change->resource, change->name,
+                                "Precondition failed: UID in precondition: %.*s, UID in object "
+                                "meta: %.*s",
+                                STR_ARG(uid), STR_ARG(val_uid(old)));
+    }
+    struct str version = val_text(val_get(meta, "resourceVersion"));
+    uint64_t number = 0;
+    if (version.n > 0 && !str_u64(version, &number)) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "invalid resource version \"%.*s\": must be an unsigned integer",
+                           STR_ARG(version));
+    }
+    if (number != 0 && number != current->revision) {
+        return failure_conflict(failure, arena, change->resource, change->name, "%s",
+                                conflict_modified);
+    }
+    if (number == 0 && !change->resource->ops->unconditional_update) {
+        struct field_errors errors = {.arena = arena};
+        field_error_add(&errors, "FieldValueInvalid", STR("metadata.resourceVersion"),
+                        "Invalid value: 0: must be specified for an update");
+        return failure_invalid(failure, arena, str_of(change->resource->group),
+                               str_of(change->resource->kind), change->name, &errors);
+    }
+    return 0;
+}
+
+/* Whether `next` differs from what is stored in more than managedFields. */
+static bool changes_nothing(struct change *change, struct val *next, const struct val *old,
+                            const struct object *current)
+{
+    struct val *meta = val_get(next, "metadata");
+    struct val *mine = val_get(meta, "managedFields");
+    const struct val *theirs = val_path(old, "metadata.managedFields");
+    if (mine != NULL && mine->count == 0) {
+        return false; /* an explicit reset */
+    }
+    struct val kept = mine != NULL ? *mine : (struct val){0};
+    if (theirs != NULL) {
+        val_set(meta, STR("managedFields"), val_copy(&change->arena, theirs));
+    } else {
+        val_unset(meta, STR("managedFields"));
+    }
+    struct object *object = version_store(&change->arena, change->resource, next);
+    bool same = str_eq(str_at(object->json, object->n), str_at(current->json, current->n));
+    object_unref(object);
+    if (!same && mine != NULL) {
+        struct val *back = arena_new(&change->arena, struct val);
+        *back = kept;
+        back->next = NULL;
+        val_set(meta, STR("managedFields"), back);
+    }
+    return same;
+}
+
+int pipeline_update(struct request *request, struct change *change, struct val *next,
+                    const struct val *old, const struct object *current, struct plan *ret_plan,
+                    struct failure *failure)
+{
+    struct arena *arena = &change->arena;
+    struct val *meta = val_make_object(arena, next, STR("metadata"));
+    int code = check_namespace(request, change, meta, failure);
+    if (code == 0) {
+        code = check_preconditions(change, next, old, current, failure);
+    }
+    if (code < 0) {
+        return code;
+    }
+    carry_metadata(change, next, old);
+    val_set_text(arena, meta, STR("resourceVersion"),
+                 str_of(arena_printf(arena, "%llu", (unsigned long long)current->revision)));
+    api_default(arena, change->resource, next);
+    struct admission admission = admission_of(request, change, VERB_UPDATE, next, old);
+    code = admission_mutate(&admission, failure);
+    if (code < 0) {
+        return code;
+    }
+    struct api_context ctx = request_context(request, arena);
+    api_prepare(&ctx, change->resource, next, old);
+    code = admission_prepare(&admission, failure);
+    if (code == 0) {
+        code = validate(request, change, &ctx, next, old, failure);
+    }
+    if (code == 0) {
+        code = admission_validate(&admission, failure);
+    }
+    if (code < 0) {
+        return code;
+    }
+    if (deletion_is_due(change->resource, next)) {
+        *ret_plan = (struct plan){PLAN_DELETE, next};
+        return 0;
+    }
+    if (changes_nothing(change, next, old, current)) {
+        *ret_plan = (struct plan){PLAN_NOTHING, NULL};
+        return 0;
+    }
+    track(request, change, next, old);
+    *ret_plan = (struct plan){PLAN_UPDATE, next};
+    return 0;
+}

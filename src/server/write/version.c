@@ -1,0 +1,79 @@
+/* version.c: conversion between the versions of a kind. */
+#include "server/write/version.h"
+
+#include "server/request.h"
+
+struct move { /* a member that has another name in the other version */
+    const char *stored, *other;
+};
+
+/* core/v1 Event (stored) and events.k8s.io/v1 Event. Members not named here have one name. */
+static const struct move event_moves[] = {
+    {"involvedObject", "regarding"},
+    {"message", "note"},
+    {"reportingComponent", "reportingController"},
+    {"source", "deprecatedSource"},
+    {"firstTimestamp", "deprecatedFirstTimestamp"},
+    {"lastTimestamp", "deprecatedLastTimestamp"},
+    {"count", "deprecatedCount"},
+};
+
+static void rename_member(struct val *object, const char *from, const char *to)
+{
+    VAL_EACH (it, object) {
+        if (str_is(it->key, from)) {
+            it->key = str_of(to);
+            it->field = NULL;
+            return;
+        }
+    }
+}
+
+static void move_members(struct val *object, const struct move *moves, size_t count, bool to_store)
+{
+    for (size_t i = 0; i < count; i++) {
+        rename_member(object, to_store ? moves[i].other : moves[i].stored,
+                      to_store ? moves[i].stored : moves[i].other);
+    }
+}
+
+static bool is_event(const struct api_resource *resource)
+{
+    return str_is(str_of(resource->kind), "Event");
+}
+
+static void retype(struct arena *arena, const struct api_resource *resource, struct val *value)
+{
+    val_set_text(arena, value, STR("apiVersion"),
+                 api_version_text(arena, resource->group, resource->version));
+    codec_apply_schema(arena, resource->type, value, CODEC_IGNORE, NULL, NULL);
+}
+
+struct object *version_store(struct arena *arena, const struct api_resource *resource,
+                             struct val *value)
+{
+    const struct api_resource *storage = resource->storage;
+    if (storage == resource) {
+        return object_new(storage, value, 0);
+    }
+    struct val *copy = val_copy(arena, value);
+    if (is_event(resource)) {
+        move_members(copy, event_moves, sizeof event_moves / sizeof *event_moves, true);
+    }
+    retype(arena, storage, copy);
+    return object_new(storage, copy, 0);
+}
+
+struct val *version_decode(struct arena *arena, const struct api_resource *resource,
+                           const struct object *object)
+{
+    struct val *value = object_decode(object, arena);
+    if (object->resource == resource) {
+        return value;
+    }
+    if (is_event(resource)) {
+        move_members(value, event_moves, sizeof event_moves / sizeof *event_moves, false);
+    }
+    retype(arena, resource, value);
+    return value;
+}
