@@ -191,7 +191,7 @@ static void call_start(struct http_call *call)
     }
 }
 
-struct http_call *http_call_start(struct client_http *http, const char *method, struct str path,
+struct http_call *wire_call_start(struct client_http *http, const char *method, struct str path,
                                   const char *content_type, char *body, size_t body_size,
                                   int64_t timeout_ns, const struct http_call_ops *ops, void *ctx)
 {
@@ -297,7 +297,7 @@ static void pulse(struct timer *timer)
         return;
     }
     http->probing = true;
-    http_call_start(http, "GET", STR("/version"), NULL, NULL, 0, PULSE_ANSWER, &probe_ops, http);
+    wire_call_start(http, "GET", STR("/version"), NULL, NULL, 0, PULSE_ANSWER, &probe_ops, http);
 }
 
 static const struct stream_ops no_stream_ops = {0};
@@ -453,7 +453,7 @@ static void send_request(struct client *client, const struct client_request *req
     }
     struct request *sent = mem_new(struct request);
     *sent = (struct request){request->resource, done, ctx};
-    http_call_start(http, methods[request->verb], buf_view(&path), type, bytes, size, TIMEOUT,
+    wire_call_start(http, methods[request->verb], buf_view(&path), type, bytes, size, TIMEOUT,
                     &request_ops, sent);
 }
 

@@ -34,7 +34,7 @@ struct http_call_ops {
     /* status 0: no answer, err says why. body: what was collected. */
     void (*on_end)(void *ctx, int status, struct str body, const struct err *err);
 };
-struct http_call *http_call_start(struct client_http *http, const char *method, struct str path,
+struct http_call *wire_call_start(struct client_http *http, const char *method, struct str path,
                                   const char *content_type, char *body, size_t body_size,
                                   int64_t timeout_ns /* 0: none */, const struct http_call_ops *ops,
                                   void *ctx);

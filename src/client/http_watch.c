@@ -250,7 +250,7 @@ static void proceed(struct client_watch *watch)
     if (watch->must_list) {
         http_query(&path, "limit", PAGE);
         http_query(&path, "continue", str_of(watch->token));
-        watch->call = http_call_start(watch->http, "GET", buf_view(&path), NULL, NULL, 0,
+        watch->call = wire_call_start(watch->http, "GET", buf_view(&path), NULL, NULL, 0,
                                       LIST_TIMEOUT, &list_ops, watch);
         return;
     }
@@ -262,7 +262,7 @@ static void proceed(struct client_watch *watch)
     buf_u64(&text, 300 + random_below(loop_random(watch->http->client.loop), 300));
     http_query(&path, "timeoutSeconds", buf_view(&text));
     watch->call =
-        http_call_start(watch->http, "GET", buf_view(&path), NULL, NULL, 0, 0, &watch_ops, watch);
+        wire_call_start(watch->http, "GET", buf_view(&path), NULL, NULL, 0, 0, &watch_ops, watch);
 }
 
 /* ---- life ---- */
