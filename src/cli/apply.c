@@ -133,7 +133,7 @@ static void object_path(const struct applying *a, const struct manifest *m, bool
                         struct buf *out)
 {
     struct str ns = val_namespace(m->object);
-    ns = ns.n > 0 ? ns : verb_namespace(&a->arguments, a->connection, m->resource);
+    ns = ns.n > 0 ? ns : cli_namespace(&a->arguments, a->connection, m->resource);
     path_write(out, m->resource, m->resource->namespaced ? ns : STR_NONE,
                named ? val_name(m->object) : STR_NONE, NULL);
     if (!named) {
@@ -207,21 +207,21 @@ static int apply_one(struct applying *a, const struct manifest *m, struct err *e
                   &answer, err);
     }
     if (rc == 0) {
-        verb_object_name(&name, m->resource, val_name(m->object));
+        cli_object_name(&name, m->resource, val_name(m->object));
         printf("%s %s\n", name.p, word);
         fflush(stdout);
     }
     return rc;
 }
 
-int verb_apply(int argc, char **argv)
+int cli_apply(int argc, char **argv)
 {
     struct applying a = {0};
     struct manifests manifests = {0};
     struct err err = ERR_INIT;
     int status = 0;
-    if (!verb_open(argc, argv, FLAG_FILE | FLAG_RECURSIVE | FLAG_NAMESPACE, &a.arguments,
-                   &a.connection)) {
+    if (!cli_open(argc, argv, FLAG_FILE | FLAG_RECURSIVE | FLAG_NAMESPACE, &a.arguments,
+                  &a.connection)) {
         return 1;
     }
     int rc = a.arguments.files.count == 0
@@ -231,15 +231,15 @@ int verb_apply(int argc, char **argv)
         rc = rc != 0 ? rc : manifests_read(&manifests, *path, a.arguments.recursive, &err);
     }
     if (rc != 0) {
-        status = verb_fail(&err);
+        status = cli_fail(&err);
     }
     for (size_t i = 0; rc == 0 && i < manifests.count;
          i++) { /* one that fails does not keep the others from being applied */
         if (apply_one(&a, &manifests.items[i], &err) != 0) {
-            status = verb_fail(&err);
+            status = cli_fail(&err);
         }
     }
     manifests_done(&manifests);
-    verb_close(&a.arguments, a.connection);
+    cli_close(&a.arguments, a.connection);
     return status;
 }

@@ -63,7 +63,7 @@ static int delete_one(struct deleting *d, const struct api_resource *resource, s
     if (rc != 0) {
         return rc;
     }
-    verb_object_name(&title, resource, STR(""));
+    cli_object_name(&title, resource, STR(""));
     printf("%.*s \"%.*s\" deleted\n", (int)title.n - 1, title.p, STR_ARG(name));
     fflush(stdout);
     struct str uid = val_uid(answer);
@@ -80,7 +80,7 @@ static int delete_listed(struct deleting *d, const struct api_resource *resource
     if (d->arguments.selector == NULL && !d->arguments.all) {
         return err_set(err, ERR_INVALID, "say which: names, -l SELECTOR or --all");
     }
-    path_write(&path, resource, verb_namespace(&d->arguments, d->connection, resource), STR_NONE,
+    path_write(&path, resource, cli_namespace(&d->arguments, d->connection, resource), STR_NONE,
                NULL);
     if (d->arguments.selector != NULL) {
         path_query(&path, "labelSelector", str_of(d->arguments.selector));
@@ -116,24 +116,24 @@ static int delete_files(struct deleting *d, struct err *err)
     for (size_t i = 0; i < manifests.count && rc == 0; i++) {
         const struct manifest *m = &manifests.items[i];
         struct str ns = val_namespace(m->object);
-        ns = ns.n > 0 ? ns : verb_namespace(&d->arguments, d->connection, m->resource);
+        ns = ns.n > 0 ? ns : cli_namespace(&d->arguments, d->connection, m->resource);
         if (delete_one(d, m->resource, m->resource->namespaced ? ns : STR_NONE, val_name(m->object),
                        err) != 0) {
-            failed = verb_fail(err);
+            failed = cli_fail(err);
         }
     }
     manifests_done(&manifests);
     return rc != 0 ? rc : failed != 0 ? ERR_CANCELED : 0;
 }
 
-int verb_delete(int argc, char **argv)
+int cli_delete(int argc, char **argv)
 {
     struct deleting d = {0};
     struct targets targets = {0};
     struct err err = ERR_INIT;
     unsigned flags = FLAG_NAMESPACE | FLAG_SELECTOR | FLAG_FILE | FLAG_RECURSIVE | FLAG_WAIT |
                      FLAG_GRACE | FLAG_ALL | FLAG_IGNORE_MISSING | FLAG_FORCE | FLAG_TIMEOUT;
-    if (!verb_open(argc, argv, flags, &d.arguments, &d.connection)) {
+    if (!cli_open(argc, argv, flags, &d.arguments, &d.connection)) {
         return 1;
     }
     int rc = d.arguments.files.count > 0 ? delete_files(&d, &err)
@@ -141,15 +141,14 @@ int verb_delete(int argc, char **argv)
         status = 0;
     for (size_t i = 0; i < targets.count && rc == 0; i++) {
         const struct target *t = &targets.items[i];
-        int one =
-            t->name.n > 0
-                ? delete_one(&d, t->resource,
-                             verb_namespace(&d.arguments, d.connection, t->resource), t->name, &err)
-                : delete_listed(&d, t->resource, &err);
-        status = one != 0 ? verb_fail(&err) : status;
+        int one = t->name.n > 0 ? delete_one(&d, t->resource,
+                                             cli_namespace(&d.arguments, d.connection, t->resource),
+                                             t->name, &err)
+                                : delete_listed(&d, t->resource, &err);
+        status = one != 0 ? cli_fail(&err) : status;
     }
-    status = rc == 0 ? status : rc == ERR_CANCELED ? 1 : verb_fail(&err);
+    status = rc == 0 ? status : rc == ERR_CANCELED ? 1 : cli_fail(&err);
     vec_done(&targets);
-    verb_close(&d.arguments, d.connection);
+    cli_close(&d.arguments, d.connection);
     return status;
 }

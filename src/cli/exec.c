@@ -151,13 +151,13 @@ static int run(struct arguments *a, struct connection *c, struct str path, struc
     return status;
 }
 
-int verb_exec(int argc, char **argv)
+int cli_exec(int argc, char **argv)
 {
     struct arguments a;
     struct connection *c = NULL;
     struct buf path BUF_CLEANUP = BUF_INIT;
     struct err err = ERR_INIT;
-    if (!verb_open(argc, argv, FLAG_NAMESPACE | FLAG_CONTAINER | FLAG_STDIN | FLAG_TTY, &a, &c)) {
+    if (!cli_open(argc, argv, FLAG_NAMESPACE | FLAG_CONTAINER | FLAG_STDIN | FLAG_TTY, &a, &c)) {
         return 1;
     }
     int rc = a.words.count != 1 || a.command.count == 0
@@ -167,7 +167,7 @@ int verb_exec(int argc, char **argv)
         const struct api_resource *pods = arguments_resource(STR("pods"));
         struct str word = str_of(a.words.items[0]);
         word = str_starts(word, STR("pod/")) ? str_from(word, 4) : word;
-        path_write(&path, pods, verb_namespace(&a, c, pods), word, "exec");
+        path_write(&path, pods, cli_namespace(&a, c, pods), word, "exec");
         if (a.container != NULL) {
             path_query(&path, "container", str_of(a.container));
         }
@@ -180,7 +180,7 @@ int verb_exec(int argc, char **argv)
         }
         rc = run(&a, c, buf_view(&path), &err);
     }
-    int status = rc < 0 ? verb_fail(&err) : rc;
-    verb_close(&a, c);
+    int status = rc < 0 ? cli_fail(&err) : rc;
+    cli_close(&a, c);
     return status;
 }

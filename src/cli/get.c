@@ -21,8 +21,8 @@ static void out_write(const struct buf *text)
 
 static void request_path(const struct getting *g, const struct target *target, struct buf *out)
 {
-    path_write(out, target->resource,
-               verb_namespace(&g->arguments, g->connection, target->resource), target->name, NULL);
+    path_write(out, target->resource, cli_namespace(&g->arguments, g->connection, target->resource),
+               target->name, NULL);
     if (g->arguments.selector != NULL) {
         path_query(out, "labelSelector", str_of(g->arguments.selector));
     }
@@ -35,7 +35,7 @@ static struct table_options table_options_of(const struct getting *g, const stru
                                              struct arena *arena)
 {
     struct buf prefix BUF_CLEANUP = BUF_INIT;
-    verb_object_name(&prefix, target->resource, STR(""));
+    cli_object_name(&prefix, target->resource, STR(""));
     return (struct table_options){
         .wide = g->arguments.output != NULL && strcmp(g->arguments.output, "wide") == 0,
         .no_headers = g->arguments.no_headers,
@@ -88,11 +88,11 @@ static void print_names(const struct target *target, const struct val *object)
     struct buf text BUF_CLEANUP = BUF_INIT;
     const struct val *items = val_get(object, "items");
     if (items == NULL) {
-        verb_object_name(&text, target->resource, val_name(object));
+        cli_object_name(&text, target->resource, val_name(object));
         buf_char(&text, '\n');
     }
     VAL_EACH (item, items) {
-        verb_object_name(&text, target->resource, val_name(item));
+        cli_object_name(&text, target->resource, val_name(item));
         buf_char(&text, '\n');
     }
     out_write(&text);
@@ -219,7 +219,7 @@ static int get_tables(struct getting *g, struct err *err)
         if (one == ERR_NOT_FOUND && g->arguments.ignore_missing) {
             one = 0;
         } else if (one == ERR_NOT_FOUND && target->name.n > 0) {
-            verb_fail(err); /* kubectl shows the others as well */
+            cli_fail(err); /* kubectl shows the others as well */
             rc = one;
         } else if (one != 0) {
             return one;
@@ -229,7 +229,7 @@ static int get_tables(struct getting *g, struct err *err)
     }
     if (shown == 0 && rc == 0) {
         const struct api_resource *resource = g->targets.items[0].resource;
-        struct str ns = verb_namespace(&g->arguments, g->connection, resource);
+        struct str ns = cli_namespace(&g->arguments, g->connection, resource);
         if (ns.n > 0) {
             fprintf(stderr, "No resources found in %.*s namespace.\n", STR_ARG(ns));
         } else {
@@ -239,14 +239,14 @@ static int get_tables(struct getting *g, struct err *err)
     return rc == ERR_NOT_FOUND ? ERR_CANCELED : rc;
 }
 
-int verb_get(int argc, char **argv)
+int cli_get(int argc, char **argv)
 {
     struct getting g = {.first = true};
     struct err err = ERR_INIT;
     unsigned flags = FLAG_NAMESPACE | FLAG_ALL_NAMESPACES | FLAG_SELECTOR | FLAG_FIELD_SELECTOR |
                      FLAG_OUTPUT | FLAG_WATCH | FLAG_RAW | FLAG_IGNORE_MISSING | FLAG_NO_HEADERS |
                      FLAG_SHOW_LABELS;
-    if (!verb_open(argc, argv, flags, &g.arguments, &g.connection)) {
+    if (!cli_open(argc, argv, flags, &g.arguments, &g.connection)) {
         return 1;
     }
     const char *form = g.arguments.output;
@@ -263,8 +263,8 @@ int verb_get(int argc, char **argv)
              : table           ? get_tables(&g, &err)
                                : get_objects(&g, &err);
     }
-    int status = rc == 0 ? 0 : rc == ERR_CANCELED ? 1 : verb_fail(&err);
+    int status = rc == 0 ? 0 : rc == ERR_CANCELED ? 1 : cli_fail(&err);
     vec_done(&g.targets);
-    verb_close(&g.arguments, g.connection);
+    cli_close(&g.arguments, g.connection);
     return status;
 }

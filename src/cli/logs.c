@@ -20,7 +20,7 @@ static int find_pod(struct arguments *a, struct connection *c, const struct targ
         *ret_name = target->name;
         return 0;
     }
-    struct str ns = verb_namespace(a, c, target->resource);
+    struct str ns = cli_namespace(a, c, target->resource);
     path_write(&path, target->resource, ns, target->name, NULL);
     struct connection_request get = {.method = "GET", .path = buf_view(&path)};
     int rc = connection_send_json(c, &get, arena, &owner, err);
@@ -64,7 +64,7 @@ static int one_target(struct arguments *a, struct target *ret_target, struct err
     return rc;
 }
 
-int verb_logs(int argc, char **argv)
+int cli_logs(int argc, char **argv)
 {
     struct arguments a;
     struct connection *c = NULL;
@@ -74,16 +74,16 @@ int verb_logs(int argc, char **argv)
     struct str pod;
     struct err err = ERR_INIT;
     char number[24];
-    if (!verb_open(argc, argv,
-                   FLAG_NAMESPACE | FLAG_CONTAINER | FLAG_FOLLOW | FLAG_TAIL | FLAG_PREVIOUS |
-                       FLAG_TIMESTAMPS,
-                   &a, &c)) {
+    if (!cli_open(argc, argv,
+                  FLAG_NAMESPACE | FLAG_CONTAINER | FLAG_FOLLOW | FLAG_TAIL | FLAG_PREVIOUS |
+                      FLAG_TIMESTAMPS,
+                  &a, &c)) {
         return 1;
     }
     int rc = one_target(&a, &target, &err);
     rc = rc != 0 ? rc : find_pod(&a, c, &target, &arena, &pod, &err);
     if (rc == 0) {
-        path_write(&path, arguments_resource(STR("pods")), verb_namespace(&a, c, target.resource),
+        path_write(&path, arguments_resource(STR("pods")), cli_namespace(&a, c, target.resource),
                    pod, "log");
         if (a.container != NULL) {
             path_query(&path, "container", str_of(a.container));
@@ -99,7 +99,7 @@ int verb_logs(int argc, char **argv)
             .method = "GET", .path = buf_view(&path), .accept = "*/*", .timeout_ns = -1};
         rc = connection_stream(c, &request, on_bytes, NULL, &err);
     }
-    int status = rc != 0 ? verb_fail(&err) : 0;
-    verb_close(&a, c);
+    int status = rc != 0 ? cli_fail(&err) : 0;
+    cli_close(&a, c);
     return status;
 }

@@ -4,14 +4,14 @@
 
 #include "cli/verb.h"
 
-int verb_token(int argc, char **argv)
+int cli_token(int argc, char **argv)
 {
     struct arguments a;
     struct connection *c = NULL;
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     struct val *answer = NULL;
     struct err err = ERR_INIT;
-    if (!verb_open(argc, argv, 0, &a, &c)) {
+    if (!cli_open(argc, argv, 0, &a, &c)) {
         return 1;
     }
     int rc = a.words.count != 1 || strcmp(a.words.items[0], "create") != 0
@@ -23,7 +23,7 @@ int verb_token(int argc, char **argv)
     if (rc == 0) {
         printf("%.*s\n", STR_ARG(val_text(val_get(answer, "token"))));
     }
-    int status = rc != 0 ? verb_fail(&err) : 0;
-    verb_close(&a, c);
+    int status = rc != 0 ? cli_fail(&err) : 0;
+    cli_close(&a, c);
     return status;
 }

@@ -11,22 +11,22 @@ struct verb {
 };
 extern const struct verb verbs_table[]; /* ends with a row without a name */
 
-int verb_get(int argc, char **argv);
-int verb_apply(int argc, char **argv);
-int verb_delete(int argc, char **argv);
-int verb_logs(int argc, char **argv);
-int verb_exec(int argc, char **argv);
-int verb_wait(int argc, char **argv);
-int verb_token(int argc, char **argv);
+int cli_get(int argc, char **argv);
+int cli_apply(int argc, char **argv);
+int cli_delete(int argc, char **argv);
+int cli_logs(int argc, char **argv);
+int cli_exec(int argc, char **argv);
+int cli_wait(int argc, char **argv);
+int cli_token(int argc, char **argv);
 
 /* Prints "error: message" and returns 1. */
-int verb_fail(const struct err *err);
+int cli_fail(const struct err *err);
 /* Opens arguments and connection together; on failure prints and returns false. */
-bool verb_open(int argc, char **argv, unsigned flags, struct arguments *arguments,
-               struct connection **connection);
-void verb_close(struct arguments *arguments, struct connection *connection);
+bool cli_open(int argc, char **argv, unsigned flags, struct arguments *arguments,
+              struct connection **connection);
+void cli_close(struct arguments *arguments, struct connection *connection);
 /* -n, else the context's namespace. n 0 with -A, and for cluster-scoped resources. */
-struct str verb_namespace(const struct arguments *arguments, const struct connection *connection,
-                          const struct api_resource *resource);
+struct str cli_namespace(const struct arguments *arguments, const struct connection *connection,
+                         const struct api_resource *resource);
 /* "deployment.apps/hello" */
-void verb_object_name(struct buf *out, const struct api_resource *resource, struct str name);
+void cli_object_name(struct buf *out, const struct api_resource *resource, struct str name);

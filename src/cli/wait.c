@@ -93,8 +93,8 @@ static int wait_one(struct arguments *a, struct connection *c, const struct api_
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     struct buf path BUF_CLEANUP = BUF_INIT, title BUF_CLEANUP = BUF_INIT;
     struct watching w = {.wanted = wanted};
-    struct str ns = verb_namespace(a, c, resource);
-    verb_object_name(&title, resource, name);
+    struct str ns = cli_namespace(a, c, resource);
+    cli_object_name(&title, resource, name);
     while (!w.met) {
         struct val *now = NULL;
         buf_clear(&path);
@@ -141,7 +141,7 @@ static int wait_listed(struct arguments *a, struct connection *c,
     if (a->selector == NULL && !a->all) {
         return err_set(err, ERR_INVALID, "say which: names, -l SELECTOR or --all");
     }
-    path_write(&path, resource, verb_namespace(a, c, resource), STR_NONE, NULL);
+    path_write(&path, resource, cli_namespace(a, c, resource), STR_NONE, NULL);
     if (a->selector != NULL) {
         path_query(&path, "labelSelector", str_of(a->selector));
     }
@@ -156,15 +156,15 @@ static int wait_listed(struct arguments *a, struct connection *c,
     return rc;
 }
 
-int verb_wait(int argc, char **argv)
+int cli_wait(int argc, char **argv)
 {
     struct arguments a;
     struct connection *c = NULL;
     struct targets targets = {0};
     struct wanted wanted;
     struct err err = ERR_INIT;
-    if (!verb_open(argc, argv, FLAG_NAMESPACE | FLAG_SELECTOR | FLAG_FOR | FLAG_TIMEOUT | FLAG_ALL,
-                   &a, &c)) {
+    if (!cli_open(argc, argv, FLAG_NAMESPACE | FLAG_SELECTOR | FLAG_FOR | FLAG_TIMEOUT | FLAG_ALL,
+                  &a, &c)) {
         return 1;
     }
     int rc = arguments_targets(&a, &targets, &err);
@@ -178,8 +178,8 @@ int verb_wait(int argc, char **argv)
         rc = t->name.n > 0 ? wait_one(&a, c, t->resource, t->name, &wanted, end_ns, &err)
                            : wait_listed(&a, c, t->resource, &wanted, end_ns, &err);
     }
-    int status = rc != 0 ? verb_fail(&err) : 0;
+    int status = rc != 0 ? cli_fail(&err) : 0;
     vec_done(&targets);
-    verb_close(&a, c);
+    cli_close(&a, c);
     return status;
 }

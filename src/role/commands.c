@@ -94,7 +94,7 @@ int command_backup(int argc, char **argv)
     struct connection *connection = NULL;
     struct buf answer BUF_CLEANUP = BUF_INIT, path BUF_CLEANUP = BUF_INIT;
     struct err err = ERR_INIT;
-    if (!verb_open(argc, argv, 0, &arguments, &connection)) {
+    if (!cli_open(argc, argv, 0, &arguments, &connection)) {
         return 1;
     }
     int rc = arguments.words.count == 1
@@ -110,7 +110,7 @@ int command_backup(int argc, char **argv)
     if (rc == 0) {
         fwrite(answer.p, 1, answer.n, stdout);
     }
-    verb_close(&arguments, connection);
+    cli_close(&arguments, connection);
     return rc != 0 ? fail(&err) : 0;
 }
 

@@ -16,11 +16,13 @@ struct token {
 
 static int token_parse(struct str text, struct token *ret_token, struct err *err)
 {
-    struct token t;
+    struct token t = {0};
     struct str words, rest, slash;
     struct str url = str_cut(text, '#', &words);
     t.id = str_cut(words, '.', &rest);
-    t.secret = str_cut(rest, '.', &t.ca_hash);
+    struct str hash = STR_NONE;
+    t.secret = str_cut(rest, '.', &hash);
+    t.ca_hash = hash;
     if (!str_starts(url, STR("https://")) || t.id.n == 0 || t.secret.n == 0 || t.ca_hash.n != 64) {
         return err_set(err, ERR_INVALID,
                        "--join wants https://HOST:6443#ID.SECRET.CAHASH: `cox token create` on the "
@@ -164,7 +166,7 @@ static int join_inside(const struct token *token, const struct options *options,
 int join_cluster(const struct options *options, struct join_result *ret_result, struct err *err)
 {
     struct join_result out = {0};
-    struct token token;
+    struct token token = {0};
     if (find_kept(options->config_dir, &out, err) == 0) {
         *ret_result = out;
         return 0;

@@ -100,6 +100,11 @@ static int prepare_folders(struct supervisor *s, struct err *err)
     char *server_dir MEM_CLEANUP = mem_printf("%s/server", s->options.data_dir);
     int rc = file_make_dirs(s->options.data_dir, 0711, err);
     rc = rc != 0 ? rc : file_make_dirs(s->options.run_dir, 0711, err);
+    /* the server's uid passes through both; our umask would shut it out */
+    if (rc == 0 &&
+        (chmod(s->options.data_dir, 0711) != 0 || chmod(s->options.run_dir, 0711) != 0)) {
+        rc = err_os(err, errno, "chmod %s", s->options.data_dir);
+    }
     if (rc == 0 && (s->roles & (ROLE_UP | ROLE_SERVER)) != 0) {
         rc = file_make_dirs(server_dir, 0700, err);
         rc = rc != 0 ? rc : give_files(s, server_dir, err);
