@@ -21,6 +21,11 @@ struct str websocket_protocol(const struct websocket *socket);
  * the handshake's headers. */
 size_t websocket_client_headers(struct arena *arena, struct str protocols,
                                 struct http_header ret_headers[4]);
+/* Whether the 101 answer fits the headers that were sent (RFC 6455 4.1), and the protocol that the
+ * server chose (a view into `headers`). */
+int websocket_client_verify(const struct http_header *sent, size_t sent_count,
+                            const struct http_header *headers, size_t count,
+                            struct str *ret_protocol, struct err *err);
 struct websocket *websocket_from_stream(struct stream *stream, const struct websocket_ops *ops,
                                         void *ctx);
 void websocket_send(struct websocket *socket, bool binary, const void *bytes, size_t size);
