@@ -25,7 +25,7 @@ bool failpoint_arm(struct str spec); /* false: unknown name or bad spec. "name=o
 /* Calls `visit` for each registered point, sorted by name; nothing in release builds. */
 void failpoint_each(void (*visit)(void *ctx, const char *name, uint64_t hits), void *ctx);
 
-#if COX_FAILPOINTS
+#ifdef COX_FAILPOINTS
 #define FAILPOINT_ERRNO(text)                                                                      \
     __extension__({                                                                                \
         static struct failpoint point_                                                             \
