@@ -61,11 +61,24 @@ static bool has_text(const struct val *array, struct str text)
     return false;
 }
 
+static bool is_standard_finalizer(struct str name)
+{
+    return str_is(name, "kubernetes") || str_is(name, "orphan") ||
+           str_is(name, "foregroundDeletion");
+}
+
 static void check_finalizers(struct field_errors *errors, const struct path *path,
                              const struct val *finalizers)
 {
+    uint32_t i = 0;
     VAL_EACH (finalizer, finalizers) {
-        check_name(errors, path, NAME_LABEL_KEY, val_text(finalizer));
+        struct str name = val_text(finalizer);
+        check_name(errors, path, NAME_LABEL_KEY, name);
+        if (!str_contains(name, STR("/")) && !is_standard_finalizer(name)) {
+            field_invalid(errors, AT_INDEX(path, i), name,
+                          "name is neither a standard finalizer name nor is it fully qualified");
+        }
+        i++;
     }
     if (has_text(finalizers, STR("orphan")) && has_text(finalizers, STR("foregroundDeletion"))) {
         field_invalid_val(errors, path, finalizers,

@@ -20,6 +20,10 @@
     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "         \
     "validation is '" KEY_RE "')"
 
+static const char msg_search_domain[] =
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' "
+    "or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+    "for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
 static const char msg_label[] =
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
     "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
@@ -95,7 +99,7 @@ static bool is_subdomain(struct str s)
 
 static bool check_subdomain(struct str s, struct name_complaints *ret)
 {
-    bool ok = s.n <= 253 || complain(ret, "must be no more than 253 bytes");
+    bool ok = s.n <= 253 || complain(ret, "must be no more than 253 characters");
     return (is_subdomain(s) || complain(ret, MSG_SUBDOMAIN)) && ok;
 }
 
@@ -236,6 +240,22 @@ static bool check_ip(struct str s, struct name_complaints *ret)
            complain(ret, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
 }
 
+static bool check_search_domain(struct str s, struct name_complaints *ret)
+{
+    bool ok = s.n <= 253 || complain(ret, "must be no more than 253 characters");
+    struct str rest = s;
+    while (rest.p != NULL) {
+        struct str label = str_cut(rest, '.', &rest);
+        if (str_starts(label, STR("_"))) {
+            label = str_from(label, 1);
+        }
+        if (!shaped(label, ALNUM_LOWER, ALNUM_LOWER, "-_")) {
+            return complain(ret, msg_search_domain);
+        }
+    }
+    return ok;
+}
+
 static bool check_prefixed(struct str s, struct name_complaints *ret)
 {
     struct str rest;
@@ -260,30 +280,13 @@ bool name_check(enum name_rule rule, struct str value, struct name_complaints *r
         [NAME_HTTP_HEADER] = check_header,
         [NAME_PERCENT] = check_percent,
         [NAME_IP] = check_ip,
+        [NAME_SEARCH_DOMAIN] = check_search_domain,
         [NAME_GROUP_KIND] = check_prefixed,
     };
     if (ret != NULL) {
         ret->count = 0;
     }
     return checks[rule](value, ret);
-}
-
-bool name_is_search_domain(struct str value)
-{
-    struct str rest = value;
-    if (value.n == 0 || value.n > 253) {
-        return false;
-    }
-    while (rest.p != NULL) {
-        struct str label = str_cut(rest, '.', &rest);
-        if (str_starts(label, STR("_"))) {
-            label = str_from(label, 1);
-        }
-        if (!shaped(label, ALNUM_LOWER, ALNUM_LOWER, "-_")) {
-            return false;
-        }
-    }
-    return true;
 }
 
 enum name_rule name_rule_of(const char *text)

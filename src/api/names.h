@@ -20,8 +20,9 @@ enum name_rule {
     NAME_PORT,        /* IANA service name, 15 bytes */
     NAME_HTTP_HEADER,
     NAME_PERCENT,
-    NAME_IP,         /* IPv4 or IPv6 text */
-    NAME_GROUP_KIND, /* reserved for qualified names with a mandatory prefix: "acme.io/foo" */
+    NAME_IP,            /* IPv4 or IPv6 text */
+    NAME_SEARCH_DOMAIN, /* a subdomain in which labels may begin with '_' */
+    NAME_GROUP_KIND,    /* reserved for qualified names with a mandatory prefix: "acme.io/foo" */
     NAME_RULES
 };
 
@@ -37,8 +38,6 @@ static inline bool name_is(enum name_rule rule, struct str value)
 {
     return name_check(rule, value, NULL);
 }
-/* A DNS search domain: a subdomain in which labels may begin with '_'. */
-bool name_is_search_domain(struct str value);
 /* "subdomain", "label", "label-1035", "path" of struct api_ops; NULL is a subdomain. */
 enum name_rule name_rule_of(const char *text);
 

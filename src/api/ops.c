@@ -142,6 +142,9 @@ void api_validate(struct api_context *ctx, const struct api_resource *resource,
     if (resource->ops->validate != NULL && (old == NULL || ctx->subresource[0] == '\0')) {
         resource->ops->validate(ctx, object, errors);
     }
+    if (old == NULL && resource->ops->validate_create != NULL) {
+        resource->ops->validate_create(ctx, object, errors);
+    }
     if (old != NULL && resource->ops->validate_update != NULL) {
         resource->ops->validate_update(ctx, object, old, errors);
     }

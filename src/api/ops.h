@@ -43,6 +43,9 @@ struct api_ops {
     void (*defaults)(struct arena *arena, struct val *object);
     void (*validate)(struct api_context *ctx, const struct val *object,
                      struct field_errors *errors);
+    /* Beside validate, on create only. */
+    void (*validate_create)(struct api_context *ctx, const struct val *object,
+                            struct field_errors *errors);
     void (*validate_update)(struct api_context *ctx, const struct val *next, const struct val *old,
                             struct field_errors *errors);
     /* Cells of the kind's columns, in column order, appended to the `cells` array (JSON values). */

@@ -12,7 +12,6 @@ static void account_columns(struct api_context *ctx, const struct val *account, 
 static void lease_validate(struct api_context *ctx, const struct val *lease,
                            struct field_errors *errors)
 {
-    static const char *const strategies[] = {"OldestEmulationVersion", NULL};
     const struct val *spec = val_get(lease, "spec");
     const struct path *path = AT(NULL, "spec");
     const struct val *duration = val_get(spec, "leaseDurationSeconds");
@@ -21,16 +20,28 @@ static void lease_validate(struct api_context *ctx, const struct val *lease,
                           "must be greater than 0");
     }
     check_not_negative(errors, AT(path, "leaseTransitions"), val_get(spec, "leaseTransitions"));
-    struct str strategy = val_text(val_get(spec, "strategy"));
-    if (strategy.n > 0 && !str_contains(strategy, STR("/"))) {
-        check_one_of(errors, AT(path, "strategy"), strategy, strategies, false);
-    } else if (strategy.n > 0) {
-        check_name(errors, AT(path, "strategy"), NAME_LABEL_KEY, strategy);
-    } else if (val_text(val_get(spec, "preferredHolder")).n > 0) {
-        field_forbidden(errors, AT(path, "preferredHolder"),
-                        "may only be specified if `strategy` is defined");
-    }
     (void)ctx;
+}
+
+/* Coordinated leader election is off, as it is by default upstream: its fields are dropped. */
+static void lease_drop(struct val *lease)
+{
+    struct val *spec = val_get(lease, "spec");
+    val_unset(spec, STR("strategy"));
+    val_unset(spec, STR("preferredHolder"));
+}
+
+static void lease_prepare_create(struct api_context *ctx, struct val *lease)
+{
+    lease_drop(lease);
+    (void)ctx;
+}
+
+static void lease_prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
+{
+    lease_drop(next);
+    (void)ctx;
+    (void)old;
 }
 
 static void lease_columns(struct api_context *ctx, const struct val *lease, struct val *cells)
@@ -46,6 +57,8 @@ const struct api_ops ops_service_account = {
 };
 
 const struct api_ops ops_lease = {
+    .prepare_create = lease_prepare_create,
+    .prepare_update = lease_prepare_update,
     .validate = lease_validate,
     .columns = lease_columns,
     .create_on_update = true,

@@ -15,7 +15,7 @@ static void priority_validate(struct api_context *ctx, const struct val *class,
                               struct field_errors *errors)
 {
     enum { USER_MAX = 1000000000 };
-    static const char *const policies[] = {"Never", "PreemptLowerPriority", NULL};
+    static const char *const policies[] = {"PreemptLowerPriority", "Never", NULL};
     struct str name = val_name(class);
     int64_t value = val_int(val_get(class, "value"), 0);
     bool system = str_starts(name, STR("system-"));
@@ -69,7 +69,7 @@ static void runtime_validate(struct api_context *ctx, const struct val *class,
                  val_get(scheduling, "nodeSelector"));
     tolerations_check(errors, AT(AT(NULL, "scheduling"), "tolerations"),
                       val_get(scheduling, "tolerations"));
-    resource_list_check(errors, AT(AT(NULL, "overhead"), "podFixed"),
+    resource_list_check(errors, AT(AT(NULL, "overhead"), "limits"),
                         val_path(class, "overhead.podFixed"));
     (void)ctx;
 }

@@ -42,7 +42,7 @@ static void config_map_validate(struct api_context *ctx, const struct val *map,
         }
     }
     if (total > DATA_MAX) {
-        field_too_long(errors, AT(NULL, ""), DATA_MAX);
+        field_too_long(errors, AT_KEY(NULL, STR("")), DATA_MAX);
     }
     (void)ctx;
 }

@@ -103,7 +103,7 @@ static void resize_check(struct field_errors *errors, const struct path *path,
 static void common_check(struct field_errors *errors, const struct path *path,
                          const struct val *container, const struct val *spec)
 {
-    static const char *const message_policies[] = {"FallbackToLogsOnError", "File", NULL};
+    static const char *const message_policies[] = {"File", "FallbackToLogsOnError", NULL};
     struct str name = val_text(val_get(container, "name"));
     struct str image = val_text(val_get(container, "image"));
     if (name.n == 0) {

@@ -18,13 +18,14 @@ static bool all_zero(const uint8_t *bytes, int n)
     return true;
 }
 
-void endpoint_ip_check(struct field_errors *errors, const struct path *path, struct str text)
+void endpoint_ip_check(struct field_errors *errors, const struct path *path, struct str text,
+                       const char *none)
 {
     uint8_t b[16];
     int family = name_ip_parse(text, b);
     int n = family == 4 ? 4 : 16;
     if (family == 0) {
-        field_invalid(errors, path, text, "must be a valid IP address");
+        field_invalid(errors, path, text, "%s", none);
         return;
     }
     if (all_zero(b, n)) {
@@ -67,7 +68,8 @@ static void endpoints_addresses(struct field_errors *errors, const struct path *
     uint32_t i = 0;
     VAL_EACH (address, list) {
         const struct path *at = AT_INDEX(path, i++);
-        endpoint_ip_check(errors, AT(at, "ip"), val_text(val_get(address, "ip")));
+        endpoint_ip_check(errors, AT(at, "ip"), val_text(val_get(address, "ip")),
+                          "must be a valid IP address");
         struct str host = val_text(val_get(address, "hostname"));
         struct str node = val_text(val_get(address, "nodeName"));
         if (host.n > 0) {
@@ -179,20 +181,24 @@ static void slice_default(struct arena *arena, struct val *slice)
     ports_default(arena, val_get(slice, "ports"), true);
 }
 
-static void slice_address(struct field_errors *errors, const struct path *path, struct str type,
-                          struct str address)
+/* `path` is of the list: the API names it when the family is wrong. */
+static void slice_address(struct field_errors *errors, const struct path *path, uint32_t index,
+                          struct str type, struct str address)
 {
     uint8_t bytes[16];
     int family = name_ip_parse(address, bytes);
+    const struct path *at = AT_INDEX(path, index);
     if (str_is(type, "FQDN")) {
-        check_name(errors, path, NAME_SUBDOMAIN, address);
-    } else if (str_is(type, "IPv4") && family != 4) {
-        field_invalid(errors, path, address, "must be an IPv4 address");
-    } else if (str_is(type, "IPv6") && family != 6) {
-        field_invalid(errors, path, address, "must be an IPv6 address");
-    } else {
-        endpoint_ip_check(errors, path, address);
+        check_name(errors, at, NAME_SUBDOMAIN, address);
+        return;
     }
+    if (family != 0 && str_is(type, "IPv4") && family != 4) {
+        field_invalid(errors, path, address, "must be an IPv4 address");
+    } else if (family != 0 && str_is(type, "IPv6") && family != 6) {
+        field_invalid(errors, path, address, "must be an IPv6 address");
+    }
+    endpoint_ip_check(errors, at, address,
+                      "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
 }
 
 static void slice_hints(struct field_errors *errors, const struct path *path,
@@ -224,13 +230,13 @@ static void slice_endpoint(struct field_errors *errors, const struct path *path,
     const struct val *addresses = val_get(endpoint, "addresses");
     const struct path *at = AT(path, "addresses");
     if (val_count(addresses) == 0) {
-        field_required(errors, at, "must contain at least 1 address");
+        field_required(errors, at, "");
     } else if (addresses->count > ADDRESSES_MAX) {
         field_too_many(errors, at, addresses->count, ADDRESSES_MAX);
     }
     uint32_t i = 0;
     VAL_EACH (address, addresses) {
-        slice_address(errors, AT_INDEX(at, i++), type, val_text(address));
+        slice_address(errors, at, i++, type, val_text(address));
     }
     struct str node = val_text(val_get(endpoint, "nodeName"));
     struct str host = val_text(val_get(endpoint, "hostname"));

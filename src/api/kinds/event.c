@@ -7,25 +7,6 @@
 #include "api/kinds/kinds.h"
 #include "api/validation.h"
 
-static void namespace_check(struct field_errors *errors, const struct val *event,
-                            const char *member)
-{
-    struct str of = val_text(val_get(val_get_str(event, str_of(member)), "namespace"));
-    struct str own = val_namespace(event);
-    bool ok = of.n == 0 ? str_is(own, "default") || own.n == 0 : str_eq(of, own);
-    if (!ok) {
-        field_invalid(errors, AT(AT(NULL, "involvedObject"), "namespace"), of,
-                      "does not match event.namespace");
-    }
-}
-
-static void core_validate(struct api_context *ctx, const struct val *event,
-                          struct field_errors *errors)
-{
-    namespace_check(errors, event, "involvedObject");
-    (void)ctx;
-}
-
 static void limited(struct field_errors *errors, const char *name, struct str text, size_t max,
                     bool required)
 {
@@ -34,6 +15,38 @@ static void limited(struct field_errors *errors, const char *name, struct str te
     } else if (text.n > max) {
         field_invalid(errors, AT(NULL, name), STR(""), "can have at most %zu characters", max);
     }
+}
+
+/* Old events (without eventTime) only have to be in the namespace of their object; new ones say who
+ * reports what. `controller` is the member's name in this version. */
+static void common_check(struct field_errors *errors, const struct val *event, const char *object,
+                         const char *controller, const char *message)
+{
+    struct str of = val_text(val_get(val_get_str(event, str_of(object)), "namespace"));
+    struct str own = val_namespace(event);
+    bool fresh = !val_absent(val_get(event, "eventTime"));
+    bool cluster = own.n == 0 || str_is(own, "default") || (fresh && str_is(own, "kube-system"));
+    if (of.n == 0 ? !cluster : !fresh && !str_eq(of, own)) {
+        field_invalid(errors, AT(AT(NULL, "involvedObject"), "namespace"), of,
+                      "does not match event.namespace");
+    }
+    if (!fresh) {
+        return;
+    }
+    struct str who = val_text(val_get_str(event, str_of(controller)));
+    limited(errors, controller, who, SIZE_MAX, true);
+    check_name(errors, AT(NULL, controller), NAME_LABEL_KEY, who);
+    limited(errors, "reportingInstance", val_text(val_get(event, "reportingInstance")), 128, true);
+    limited(errors, "action", val_text(val_get(event, "action")), 128, true);
+    limited(errors, "reason", val_text(val_get(event, "reason")), 128, true);
+    limited(errors, "message", val_text(val_get_str(event, str_of(message))), 1024, false);
+}
+
+static void core_validate(struct api_context *ctx, const struct val *event,
+                          struct field_errors *errors)
+{
+    common_check(errors, event, "involvedObject", "reportingComponent", "message");
+    (void)ctx;
 }
 
 static void unset(struct field_errors *errors, const struct val *event, const char *member,
@@ -50,16 +63,7 @@ static void strict_validate(struct api_context *ctx, const struct val *event,
                             struct field_errors *errors)
 {
     struct str type = val_text(val_get(event, "type"));
-    struct str controller = val_text(val_get(event, "reportingController"));
-    namespace_check(errors, event, "regarding");
-    limited(errors, "reportingController", controller, 4096, true);
-    if (controller.n > 0) {
-        check_name(errors, AT(NULL, "reportingController"), NAME_LABEL_KEY, controller);
-    }
-    limited(errors, "reportingInstance", val_text(val_get(event, "reportingInstance")), 128, true);
-    limited(errors, "action", val_text(val_get(event, "action")), 128, true);
-    limited(errors, "reason", val_text(val_get(event, "reason")), 128, true);
-    limited(errors, "message", val_text(val_get(event, "note")), 1024, false);
+    common_check(errors, event, "regarding", "reportingController", "note");
     if (val_absent(val_get(event, "eventTime"))) {
         field_required(errors, AT(NULL, "eventTime"), "");
     }

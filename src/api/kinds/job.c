@@ -220,11 +220,13 @@ static void rule_check(struct field_errors *errors, const struct path *path, con
     }
     conditions_check(errors, AT(path, "onPodConditions"), conditions);
     if (!val_absent(codes) && val_count(conditions) > 0) {
-        field_invalid_val(errors, path, rule,
-                          "specifying both OnExitCodes and OnPodConditions is not supported");
+        field_error_add(
+            errors, "FieldValueInvalid", path_text(errors, path),
+            "Invalid value: specifying both OnExitCodes and OnPodConditions is not supported");
     } else if (val_absent(codes) && val_count(conditions) == 0) {
-        field_invalid_val(errors, path, rule,
-                          "specifying one of OnExitCodes and OnPodConditions is required");
+        field_error_add(
+            errors, "FieldValueInvalid", path_text(errors, path),
+            "Invalid value: specifying one of OnExitCodes and OnPodConditions is required");
     }
 }
 
@@ -339,11 +341,11 @@ static void selector_check(struct field_errors *errors, const struct path *path,
     const struct val *selector = val_get(spec, "selector");
     const struct val *labels = val_path(spec, "template.metadata.labels");
     struct selector parsed;
+    if (val_absent(selector) && !val_bool(val_get(spec, "manualSelector"), false)) {
+        return; /* made later, out of the uid */
+    }
     if (val_absent(selector)) {
-        if (val_bool(val_get(spec, "manualSelector"), false)) {
-            field_required(errors, AT(path, "selector"), "");
-        }
-        return;
+        field_required(errors, AT(path, "selector"), "");
     }
     check_label_selector(errors, AT(path, "selector"), selector);
     if (selector_from_val(errors->arena, selector, &parsed, NULL) == 0 &&

@@ -37,7 +37,10 @@ static void taints_check(struct field_errors *errors, const struct path *path,
             }
             if (str_eq(val_text(val_get(other, "key")), key) &&
                 str_eq(val_text(val_get(other, "effect")), effect)) {
-                field_duplicate_val(errors, at, taint);
+                field_error_add(errors, "FieldValueDuplicate", path_text(errors, at),
+                                "Duplicate value: \"%.*s\": taints must be unique by key and "
+                                "effect pair",
+                                STR_ARG(key));
                 break;
             }
         }
@@ -72,7 +75,7 @@ static void resource_values_check(struct field_errors *errors, const struct path
 {
     VAL_EACH (it, list) {
         struct quantity q;
-        const struct path *at = AT_KEY(path, it->key);
+        const struct path *at = AT(path, str_dup_in(errors->arena, it->key));
         check_name(errors, at, NAME_LABEL_KEY, it->key);
         if (quantity_parse(val_text(it), &q) && q.nano < 0) {
             field_invalid(errors, at, val_text(it), "must be greater than or equal to 0");
@@ -105,7 +108,7 @@ static void validate(struct api_context *ctx, const struct val *node, struct fie
 {
     const struct val *spec = val_get(node, "spec");
     const struct path *path = AT(NULL, "spec");
-    taints_check(errors, AT(path, "taints"), val_get(spec, "taints"));
+    taints_check(errors, AT(AT(NULL, "metadata"), "taints"), val_get(spec, "taints"));
     cidrs_check(errors, AT(path, "podCIDRs"), val_get(spec, "podCIDRs"));
     status_check(errors, val_get(node, "status"));
     (void)ctx;

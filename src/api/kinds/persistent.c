@@ -114,8 +114,14 @@ static void volume_validate(struct api_context *ctx, const struct val *volume,
     modes_check(errors, AT(path, "accessModes"), val_get(spec, "accessModes"), "");
     if (val_count(capacity) == 0) {
         field_required(errors, AT(path, "capacity"), "");
-    } else if (val_get(capacity, "storage") == NULL || capacity->count > 1) {
-        field_invalid_val(errors, AT(path, "capacity"), capacity, "supported values: \"storage\"");
+    }
+    if (val_get(capacity, "storage") == NULL || val_count(capacity) > 1) {
+        static const struct val none = {.type = VAL_NULL};
+        struct buf text BUF_CLEANUP = BUF_INIT;
+        val_write_json(capacity != NULL ? capacity : &none, &text);
+        field_error_add(errors, "FieldValueNotSupported", path_text(errors, AT(path, "capacity")),
+                        "Unsupported value: %.*s: supported values: \"storage\"",
+                        STR_ARG(buf_view(&text)));
     }
     storage_check(errors, AT_KEY(AT(path, "capacity"), STR("storage")),
                   val_get(capacity, "storage"));

@@ -135,9 +135,8 @@ static void pod_term_check(struct field_errors *errors, const struct path *path,
     }
     if (key.n == 0) {
         field_required(errors, AT(path, "topologyKey"), "can not be empty");
-    } else {
-        check_name(errors, AT(path, "topologyKey"), NAME_LABEL_KEY, key);
     }
+    check_name(errors, AT(path, "topologyKey"), NAME_LABEL_KEY, key);
 }
 
 static void pod_affinity_check(struct field_errors *errors, const struct path *path,
@@ -256,27 +255,30 @@ static void spread_check(struct field_errors *errors, const struct path *path,
     }
 }
 
+/* The earlier of two like constraints is the one that is named. */
+static void spread_repeats(struct field_errors *errors, const struct path *path,
+                           const struct val *constraint)
+{
+    struct str key = val_text(val_get(constraint, "topologyKey"));
+    struct str action = val_text(val_get(constraint, "whenUnsatisfiable"));
+    for (const struct val *it = constraint->next; it != NULL; it = it->next) {
+        if (str_eq(key, val_text(val_get(it, "topologyKey"))) &&
+            str_eq(action, val_text(val_get(it, "whenUnsatisfiable")))) {
+            const char *pair =
+                arena_printf(errors->arena, "{%.*s, %.*s}", STR_ARG(key), STR_ARG(action));
+            field_duplicate(errors, AT(path, "{topologyKey, whenUnsatisfiable}"), str_of(pair));
+            return;
+        }
+    }
+}
+
 void topology_spread_check(struct field_errors *errors, const struct path *path,
                            const struct val *constraints)
 {
     uint32_t i = 0;
     VAL_EACH (constraint, constraints) {
-        struct str key = val_text(val_get(constraint, "topologyKey"));
-        struct str action = val_text(val_get(constraint, "whenUnsatisfiable"));
-        spread_check(errors, AT_INDEX(path, i), constraint);
-        VAL_EACH (other, constraints) {
-            if (other == constraint) {
-                break;
-            }
-            if (str_eq(key, val_text(val_get(other, "topologyKey"))) &&
-                str_eq(action, val_text(val_get(other, "whenUnsatisfiable")))) {
-                const char *pair =
-                    arena_printf(errors->arena, "{%.*s, %.*s}", STR_ARG(key), STR_ARG(action));
-                field_duplicate(errors, AT(AT_INDEX(path, i), "{topologyKey, whenUnsatisfiable}"),
-                                str_of(pair));
-                break;
-            }
-        }
-        i++;
+        const struct path *at = AT_INDEX(path, i++);
+        spread_check(errors, at, constraint);
+        spread_repeats(errors, at, constraint);
     }
 }

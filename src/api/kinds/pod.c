@@ -166,6 +166,23 @@ static void validate(struct api_context *ctx, const struct val *pod, struct fiel
     (void)ctx;
 }
 
+/* What may not be there yet when a pod is made. */
+static void validate_create(struct api_context *ctx, const struct val *pod,
+                            struct field_errors *errors)
+{
+    const struct val *spec = val_get(pod, "spec");
+    const struct path *path = AT(NULL, "spec");
+    if (val_count(val_get(spec, "ephemeralContainers")) > 0) {
+        field_forbidden(errors, AT(path, "ephemeralContainers"), "cannot be set on create");
+    }
+    if (val_count(val_get(spec, "schedulingGates")) > 0 &&
+        val_text(val_get(spec, "nodeName")).n > 0) {
+        field_forbidden(errors, AT(path, "nodeName"),
+                        "cannot be set until all schedulingGates have been cleared");
+    }
+    (void)ctx;
+}
+
 /* Nothing waits for a kubelet that never saw the pod, or has finished with it. */
 static int64_t grace_seconds(struct api_context *ctx, const struct val *pod, int64_t asked)
 {
@@ -185,6 +202,7 @@ const struct api_ops ops_pod = {
     .prepare_update = prepare_update,
     .defaults = defaults,
     .validate = validate,
+    .validate_create = validate_create,
     .validate_update = pod_validate_update,
     .columns = pod_columns,
     .grace_seconds = grace_seconds,

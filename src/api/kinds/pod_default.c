@@ -207,8 +207,6 @@ void pod_spec_default(struct arena *arena, struct val *spec, bool is_pod)
 
 void pod_template_default(struct arena *arena, struct val *spec)
 {
-    struct val *template = val_get(spec, "template");
-    if (!val_absent(template)) {
-        pod_spec_default(arena, val_get(template, "spec"), false);
-    }
+    struct val *template = default_object(arena, spec, "template");
+    pod_spec_default(arena, default_object(arena, template, "spec"), false);
 }

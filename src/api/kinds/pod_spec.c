@@ -8,7 +8,7 @@
 
 enum { NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCH_CHARS_MAX = 2048, READINESS_MAX = 64 };
 
-static const char *const pod_restart_policies[] = {"Always", "Never", "OnFailure", NULL};
+static const char *const pod_restart_policies[] = {"Always", "OnFailure", "Never", NULL};
 
 static bool text_is(const struct val *spec, const char *member, const char *value)
 {
@@ -40,8 +40,8 @@ static void dns_lists(struct field_errors *errors, const struct path *path,
         if (name.n > 1 && name.p[name.n - 1] == '.') {
             name.n--;
         }
-        if (!str_is(name, ".") && !name_is_search_domain(name)) {
-            check_name(errors, AT_INDEX(AT(path, "searches"), i), NAME_SUBDOMAIN, name);
+        if (!str_is(name, ".")) {
+            check_name(errors, AT_INDEX(AT(path, "searches"), i), NAME_SEARCH_DOMAIN, name);
         }
         i++;
     }
@@ -55,7 +55,7 @@ static void dns_lists(struct field_errors *errors, const struct path *path,
 
 static void dns_check(struct field_errors *errors, const struct path *path, const struct val *spec)
 {
-    static const char *const policies[] = {"ClusterFirst", "ClusterFirstWithHostNet", "Default",
+    static const char *const policies[] = {"ClusterFirstWithHostNet", "ClusterFirst", "Default",
                                            "None", NULL};
     const struct val *config = val_get(spec, "dnsConfig");
     const struct path *at = AT(path, "dnsConfig");
@@ -97,8 +97,9 @@ static void host_aliases_check(struct field_errors *errors, const struct path *p
     VAL_EACH (alias, aliases) {
         const struct path *at = AT_INDEX(path, i++);
         check_name(errors, AT(at, "ip"), NAME_IP, val_text(val_get(alias, "ip")));
+        uint32_t h = 0;
         VAL_EACH (host, val_get(alias, "hostnames")) {
-            check_name(errors, AT(at, "hostnames"), NAME_SUBDOMAIN, val_text(host));
+            check_name(errors, AT_INDEX(AT(at, "hostnames"), h++), NAME_SUBDOMAIN, val_text(host));
         }
     }
 }
@@ -231,8 +232,12 @@ static void pull_secrets_check(struct field_errors *errors, const struct path *p
     static const char *const systems[] = {"linux", "windows", NULL};
     const struct val *os = val_get(spec, "os");
     if (!val_absent(os)) {
-        check_one_of(errors, AT(AT(path, "os"), "name"), val_text(val_get(os, "name")), systems,
-                     true);
+        struct str name = val_text(val_get(os, "name"));
+        if (name.n == 0) {
+            field_required(errors, AT(AT(path, "os"), "name"), "");
+        } else {
+            check_one_of(errors, AT(path, "os"), name, systems, true);
+        }
     }
     optional_name(errors, path, spec, "serviceAccountName", NAME_SUBDOMAIN);
     optional_name(errors, path, spec, "runtimeClassName", NAME_SUBDOMAIN);
@@ -245,12 +250,10 @@ static void pull_secrets_check(struct field_errors *errors, const struct path *p
 static void create_only_check(struct field_errors *errors, const struct path *path,
                               const struct val *spec)
 {
-    static const char *const policies[] = {"Never", "PreemptLowerPriority", NULL};
+    static const char *const policies[] = {"PreemptLowerPriority", "Never", NULL};
     check_one_of(errors, AT(path, "preemptionPolicy"), val_text(val_get(spec, "preemptionPolicy")),
                  policies, false);
-    VAL_EACH (it, val_get(spec, "overhead")) {
-        check_name(errors, AT_KEY(AT(path, "overhead"), it->key), NAME_LABEL_KEY, it->key);
-    }
+    resource_list_check(errors, AT(AT(path, "overhead"), "limits"), val_get(spec, "overhead"));
     if (val_text(val_get(spec, "serviceAccountName")).n == 0 &&
         val_text(val_get(spec, "serviceAccount")).n > 0) {
         field_forbidden(errors, AT(path, "serviceAccount"),

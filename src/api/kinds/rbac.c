@@ -15,7 +15,7 @@ static void rule_check(struct field_errors *errors, const struct path *path, con
                      val_count(val_get(rule, "resources")) > 0 ||
                      val_count(val_get(rule, "resourceNames")) > 0;
     if (val_count(val_get(rule, "verbs")) == 0) {
-        field_required(errors, AT(path, "verbs"), "verbs must contain at least one value");
+        field_required(errors, AT(path, "verbs"), "");
     }
     if (val_count(urls) > 0) {
         if (namespaced) {

@@ -16,7 +16,7 @@ static const char *const traffic_policies[] = {"Cluster", "Local", NULL};
 static const char *const families[] = {"IPv4", "IPv6", NULL};
 static const char *const family_policies[] = {"PreferDualStack", "RequireDualStack", "SingleStack",
                                               NULL};
-static const char *const distributions[] = {"PreferClose", "PreferSameNode", "PreferSameZone",
+static const char *const distributions[] = {"PreferClose", "PreferSameZone", "PreferSameNode",
                                             NULL};
 
 static bool type_is(const struct val *spec, const char *type)
@@ -373,7 +373,8 @@ static void external_ips_check(struct field_errors *errors, const struct path *p
 {
     uint32_t i = 0;
     VAL_EACH (ip, val_get(spec, "externalIPs")) {
-        endpoint_ip_check(errors, AT_INDEX(AT(path, "externalIPs"), i++), val_text(ip));
+        endpoint_ip_check(errors, AT_INDEX(AT(path, "externalIPs"), i++), val_text(ip),
+                          "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
     }
 }
 
@@ -383,7 +384,7 @@ static void balancer_check(struct field_errors *errors, const struct path *path,
     const struct val *ranges = val_get(spec, "loadBalancerSourceRanges");
     if (!type_is(spec, "LoadBalancer")) {
         if (val_count(ranges) > 0) {
-            field_forbidden(errors, AT(path, "loadBalancerSourceRanges"),
+            field_forbidden(errors, AT(path, "LoadBalancerSourceRanges"),
                             "may only be used when `type` is 'LoadBalancer'");
         }
         if (!val_absent(val_get(spec, "allocateLoadBalancerNodePorts"))) {
@@ -401,7 +402,7 @@ static void balancer_check(struct field_errors *errors, const struct path *path,
         uint8_t bytes[16];
         int bits;
         if (name_cidr_parse(str_trim(val_text(range)), bytes, &bits) == 0) {
-            field_invalid(errors, AT_INDEX(AT(path, "loadBalancerSourceRanges"), i),
+            field_invalid(errors, AT_INDEX(AT(path, "LoadBalancerSourceRanges"), i),
                           val_text(range),
                           "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
         }

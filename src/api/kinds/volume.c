@@ -110,9 +110,8 @@ static void config_map(struct field_errors *errors, const struct path *path,
 static void downward_items(struct field_errors *errors, const struct path *path,
                            const struct val *items)
 {
-    uint32_t i = 0;
     VAL_EACH (item, items) {
-        const struct path *at = AT_INDEX(AT(path, "items"), i++);
+        const struct path *at = path; /* the API does not say which item */
         const struct val *field = val_get(item, "fieldRef");
         const struct val *resource = val_get(item, "resourceFieldRef");
         struct str file = val_text(val_get(item, "path"));
@@ -153,8 +152,10 @@ static void token_projection(struct field_errors *errors, const struct path *pat
         field_invalid_int(errors, AT(path, "expirationSeconds"), seconds,
                           "may not specify a duration larger than 2^32 seconds");
     }
-    required(errors, path, token, "path");
-    inner_path_check(errors, AT(path, "path"), val_text(val_get(token, "path")));
+    const struct path *projected_at =
+        path->up->up->up; /* the API names the volume, not the source */
+    required(errors, projected_at, token, "path");
+    inner_path_check(errors, AT(projected_at, "path"), val_text(val_get(token, "path")));
 }
 
 static void trust_projection(struct field_errors *errors, const struct path *path,

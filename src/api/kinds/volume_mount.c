@@ -29,7 +29,7 @@ static void propagation_check(struct field_errors *errors, const struct path *pa
     static const char *const recursive[] = {"Disabled", "Enabled", "IfPossible", NULL};
     struct str mode = val_text(val_get(mount, "mountPropagation"));
     struct str deep = val_text(val_get(mount, "recursiveReadOnly"));
-    const struct path *at = AT(path, "mountPropagation");
+    const struct path *at = AT(path->up, "mountPropagation");
     if (check_one_of(errors, at, mode, modes, false) && str_is(mode, "Bidirectional") &&
         !val_bool(val_path(container, "securityContext.privileged"), false)) {
         field_forbidden(errors, at,
@@ -62,7 +62,8 @@ static void mount_check(struct field_errors *errors, const struct path *path,
     struct str expression = val_text(val_get(mount, "subPathExpr"));
     if (name.n == 0) {
         field_required(errors, AT(path, "name"), "");
-    } else if (val_find(volumes, "name", name) == NULL) {
+    }
+    if (val_find(volumes, "name", name) == NULL) {
         field_not_found(errors, AT(path, "name"), name);
     }
     if (target.n == 0) {
@@ -77,12 +78,12 @@ static void mount_check(struct field_errors *errors, const struct path *path,
         field_invalid(errors, AT(path, "mountPath"), target,
                       "must not already exist as a path in volumeDevices");
     }
-    sub_path_check(errors, AT(path, "subPath"), sub);
+    sub_path_check(errors, AT(path->up, "subPath"), sub); /* the API does not say which mount */
     if (sub.n > 0 && expression.n > 0) {
         field_invalid(errors, AT(path, "subPathExpr"), expression,
                       "subPathExpr and subPath are mutually exclusive");
     }
-    sub_path_check(errors, AT(path, "subPathExpr"), expression);
+    sub_path_check(errors, AT(path->up, "subPathExpr"), expression);
     propagation_check(errors, path, mount, container);
 }
 

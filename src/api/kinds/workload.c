@@ -10,29 +10,28 @@ void workload_selector_check(struct field_errors *errors, const struct path *pat
                              const struct val *spec)
 {
     const struct val *selector = val_get(spec, "selector");
+    const struct val *labels = val_path(spec, "template.metadata.labels");
     const struct path *at = AT(path, "selector");
+    struct selector parsed = {.nothing = true};
+    size_t before = errors->count;
     if (val_absent(selector)) {
         field_required(errors, at, "");
-        return;
-    }
-    size_t before = errors->count;
-    check_label_selector(errors, at, selector);
-    struct selector parsed;
-    if (errors->count > before || selector_from_val(errors->arena, selector, &parsed, NULL) != 0) {
-        if (errors->count == before) {
+    } else {
+        check_label_selector(errors, at, selector);
+        bool broken = selector_from_val(errors->arena, selector, &parsed, NULL) != 0;
+        if (broken && errors->count == before) {
             field_invalid_val(errors, at, selector, "invalid label selector");
         }
-        return;
+        if (broken || errors->count > before) {
+            return;
+        }
+        if (selector_empty(&parsed)) {
+            field_invalid_val(errors, at, selector, "empty selector is invalid for deployment");
+            return;
+        }
     }
-    if (selector_empty(&parsed)) {
-        field_invalid_val(errors, at, selector, "empty selector is invalid for deployment");
-        return;
-    }
-    const struct val *labels = val_path(spec, "template.metadata.labels");
     if (!selector_matches_val(&parsed, labels)) {
-        const struct path *where = AT(AT(AT(path, "template"), "metadata"), "labels");
-        static const struct val none = {.type = VAL_OBJECT};
-        field_invalid_val(errors, where, labels != NULL ? labels : &none,
+        field_invalid_val(errors, AT(AT(AT(path, "template"), "metadata"), "labels"), labels,
                           "`selector` does not match template `labels`");
     }
 }
@@ -42,12 +41,8 @@ void workload_template_check(struct field_errors *errors, const struct path *pat
 {
     const struct path *at = AT(path, "template");
     const struct val *template = val_get(spec, "template");
-    if (val_absent(template)) {
-        field_required(errors, at, "");
-        return;
-    }
-    pod_template_check(errors, at, template);
     struct str policy = val_text(val_path(template, "spec.restartPolicy"));
+    pod_template_check(errors, at, template);
     for (size_t i = 0; policies[i] != NULL; i++) {
         if (str_is(policy, policies[i])) {
             return;
@@ -63,7 +58,7 @@ static void no_deadline_check(struct field_errors *errors, const struct path *pa
 {
     if (!val_absent(val_path(spec, "template.spec.activeDeadlineSeconds"))) {
         field_forbidden(errors, AT(AT(AT(path, "template"), "spec"), "activeDeadlineSeconds"),
-                        "activeDeadlineSeconds in %s is not Supported", "Deployment");
+                        "activeDeadlineSeconds in ReplicaSet is not Supported");
     }
 }
 
@@ -117,7 +112,7 @@ static void strategy_check(struct field_errors *errors, const struct path *path,
                             "may not be specified when strategy `type` is 'Recreate'");
         }
     } else if (!str_is(type, "RollingUpdate")) {
-        field_not_supported(errors, AT(path, "type"), type, types);
+        field_not_supported(errors, path, type, types);
     } else if (val_absent(rolling)) {
         field_required(errors, AT(path, "rollingUpdate"),
                        "this should be defaulted and never be nil");
@@ -243,6 +238,7 @@ static void replica_set_validate(struct api_context *ctx, const struct val *set,
     check_not_negative(errors, AT(path, "minReadySeconds"), val_get(spec, "minReadySeconds"));
     workload_selector_check(errors, path, spec);
     workload_template_check(errors, path, spec, always_only);
+    no_deadline_check(errors, path, spec);
     (void)ctx;
 }
 

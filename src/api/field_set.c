@@ -1,0 +1,165 @@
+/* field_set.c: union and difference of FieldsV1 sets. See field_set.h.
+ *
+ * Members are sorted, so both are merges of two lists. Recursion is bounded by the depth of what
+ * the parser lets in.
+ */
+#include "api/field_set.h"
+
+#include <stdlib.h>
+
+static bool includes_itself(const struct val *node)
+{
+    return node->count == 0 || str_is(node->child->key, ".");
+}
+
+static const struct val *first_child(const struct val *node)
+{
+    const struct val *child = node->child;
+    return child != NULL && str_is(child->key, ".") ? child->next : child;
+}
+
+struct val *field_set_child(struct arena *arena, struct val *node, struct str element)
+{
+    struct val *child = val_new(arena, VAL_OBJECT);
+    child->key = element;
+    return val_append(node, child);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return str_cmp((*(struct val *const *)a)->key, (*(struct val *const *)b)->key);
+}
+
+static void sort_members(struct arena *arena, struct val *node)
+{
+    bool sorted = true;
+    for (const struct val *it = node->child; it != NULL && it->next != NULL; it = it->next) {
+        sorted = sorted && str_cmp(it->key, it->next->key) <= 0;
+    }
+    if (sorted) {
+        return;
+    }
+    uint32_t count = 0;
+    struct val **members = arena_array(arena, struct val *, node->count);
+    VAL_EACH (it, node) {
+        members[count++] = it;
+    }
+    qsort(members, count, sizeof(struct val *), by_key);
+    node->child = node->last = NULL;
+    node->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        val_append(node, members[i]);
+    }
+}
+
+struct val *field_set_finish(struct arena *arena, struct val *node, bool included)
+{
+    if (node->count == 0) {
+        return included ? node : NULL;
+    }
+    sort_members(arena, node);
+    if (included) {
+        struct val *self = val_new(arena, VAL_OBJECT);
+        self->key = STR(".");
+        val_insert_after(node, NULL, self);
+    }
+    return node;
+}
+
+/* The same node under a list of its own: nodes are linked to their siblings, so they cannot be
+ * shared as they are. */
+static struct val *relink(struct arena *arena, const struct val *node)
+{
+    struct val *copy = val_new(arena, VAL_OBJECT);
+    *copy = *node;
+    copy->next = NULL;
+    return copy;
+}
+
+static struct val *new_like(struct arena *arena, const struct val *node, bool included)
+{
+    struct val *made = val_new(arena, VAL_OBJECT);
+    made->key = node->key;
+    if (included) {
+        field_set_child(arena, made, STR("."));
+    }
+    return made;
+}
+
+/* {".":{}} is written {}. */
+static struct val *tidy(struct val *node)
+{
+    if (node->count == 1 && str_is(node->child->key, ".")) {
+        node->child = node->last = NULL;
+        node->count = 0;
+    }
+    return node;
+}
+
+struct val *field_set_union(struct arena *arena, struct val *a, struct val *b)
+{
+    if (a == NULL || b == NULL) {
+        return a != NULL ? a : b;
+    }
+    struct val *made = new_like(arena, a, includes_itself(a) || includes_itself(b));
+    const struct val *x = first_child(a), *y = first_child(b);
+    while (x != NULL || y != NULL) {
+        int order = x == NULL ? 1 : y == NULL ? -1 : str_cmp(x->key, y->key);
+        struct val *child = order < 0   ? relink(arena, x)
+                            : order > 0 ? relink(arena, y)
+                                        : field_set_union(arena, (struct val *)x, (struct val *)y);
+        val_append(made, child);
+        x = order <= 0 ? x->next : x;
+        y = order >= 0 ? y->next : y;
+    }
+    return tidy(made);
+}
+
+struct val *field_set_difference(struct arena *arena, struct val *a, const struct val *b)
+{
+    if (a == NULL || b == NULL) {
+        return a;
+    }
+    bool included = includes_itself(a) && !includes_itself(b);
+    struct val *made = new_like(arena, a, included);
+    const struct val *y = first_child(b);
+    for (const struct val *x = first_child(a); x != NULL; x = x->next) {
+        while (y != NULL && str_cmp(y->key, x->key) < 0) {
+            y = y->next;
+        }
+        bool same = y != NULL && str_eq(y->key, x->key);
+        struct val *child =
+            same ? field_set_difference(arena, (struct val *)x, y) : relink(arena, x);
+        if (child == x) {
+            child = relink(arena, x);
+        }
+        if (child != NULL) {
+            val_append(made, child);
+        }
+    }
+    if (made->count == 0) {
+        return NULL;
+    }
+    return tidy(made);
+}
+
+bool field_set_equal(const struct val *a, const struct val *b)
+{
+    return a == b || (a != NULL && b != NULL && val_equal(a, b));
+}
+
+bool field_set_is_valid(const struct val *fields)
+{
+    if (!val_is(fields, VAL_OBJECT)) {
+        return false;
+    }
+    VAL_EACH (it, fields) {
+        bool self = str_is(it->key, ".");
+        bool element = it->key.n >= 2 && it->key.p[1] == ':' && it->key.p[0] != '\0' &&
+                       strchr("fkvi", it->key.p[0]) != NULL;
+        if (!(self || element) || (self && it->count > 0) || !field_set_is_valid(it)) {
+            return false;
+        }
+    }
+    return true;
+}
