@@ -146,6 +146,7 @@ struct claim {
     struct pass *pass;
     struct object *owner;
     const struct selector *selector;
+    const char *finalizer;
     struct objects *mine, orphans;
 };
 
@@ -182,6 +183,10 @@ static void adopt(struct pass *pass, struct claim *claim)
         struct val *meta, *body = pass_patch_body(pass, child, &meta);
         val_append(val_make_array(pass->arena, meta, STR("ownerReferences")),
                    owner_reference_new(pass->arena, claim->owner));
+        if (claim->finalizer != NULL) {
+            val_append(val_make_array(pass->arena, meta, STR("finalizers")),
+                       val_new_text(pass->arena, str_of(claim->finalizer)));
+        }
         pass_patch(pass, child, CLIENT_PATCH_STRATEGIC, "", body, NULL, NULL);
     }
 }
@@ -199,11 +204,16 @@ static void on_fresh_owner(struct pass *pass, void *arg, const struct client_res
 }
 
 void children_claim(struct pass *pass, struct object *owner, const struct selector *selector,
-                    const struct informer *informer, struct objects *ret_list)
+                    const struct informer *informer, const char *finalizer,
+                    struct objects *ret_list)
 {
     *ret_list = (struct objects){0};
     struct claim *claim = arena_new(pass->arena, struct claim);
-    *claim = (struct claim){.pass = pass, .owner = owner, .selector = selector, .mine = ret_list};
+    *claim = (struct claim){.pass = pass,
+                            .owner = owner,
+                            .selector = selector,
+                            .finalizer = finalizer,
+                            .mine = ret_list};
     informer_each_in(informer, INDEX, owner->uid, claim_own, claim);
     if (!owner->deleting) {
         informer_each_in(informer, INDEX, orphan_key(pass->arena, owner->ns), claim_orphan, claim);

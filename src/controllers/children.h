@@ -33,6 +33,8 @@ void for_each_selecting(const struct informer *informer, const struct object *or
 /* The children that `owner` has after this pass: its own that still match, and orphans that match.
  * Sends the patches that release the others and adopt the orphans (these only after a fresh look at
  * the owner says that it is the same and not being deleted). While orphans wait for adoption the
- * pass is run again, and they are not yet in the list. */
+ * pass is run again, and they are not yet in the list. `finalizer` (or NULL) is put on what is
+ * adopted. */
 void children_claim(struct pass *pass, struct object *owner, const struct selector *selector,
-                    const struct informer *informer, struct objects *ret_list);
+                    const struct informer *informer, const char *finalizer,
+                    struct objects *ret_list);

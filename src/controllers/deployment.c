@@ -459,7 +459,7 @@ static void reconcile(void *ctx, struct pass *pass)
         return;
     }
     struct objects mine;
-    children_claim(pass, object, &rollout->selector, all->sets, &mine);
+    children_claim(pass, object, &rollout->selector, all->sets, NULL, &mine);
     load_sets(pass, rollout, &mine);
     pass_then(pass, write_status, rollout);
     if (object->deleting) {

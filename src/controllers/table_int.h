@@ -6,6 +6,8 @@ extern const struct controller controller_deployment;
 extern const struct controller controller_endpoints;
 extern const struct controller controller_endpointslice;
 extern const struct controller controller_garbage;
+extern const struct controller controller_job;
+extern const struct controller controller_job_ttl;
 extern const struct controller controller_namespace;
 extern const struct controller controller_replicaset;
 extern const struct controller controller_root_ca;
