@@ -98,6 +98,15 @@ void request_fail(struct request *request, const struct failure *failure)
     }
 }
 
+void request_resume(struct request *request)
+{
+    if (request->exchange != NULL) {
+        http_resume(request->exchange);
+    } else if (request->resume != NULL) {
+        request->resume(request);
+    }
+}
+
 void request_answer_success(struct request *request, const struct api_resource *resource,
                             struct str name, struct str uid)
 {

@@ -37,6 +37,10 @@ enum body_format {
     BODY_OTHER
 };
 
+/* Takes an answer instead of an exchange; request->capture_ctx is its context, the body its own. */
+typedef void http_capture_fn(struct request *request, int status, const struct http_header *headers,
+                             size_t count, struct http_body *body);
+
 struct transport {
     /* An object as stored; the reference is the transport's. */
     void (*object)(struct request *request, int status, struct object *object);
@@ -67,7 +71,10 @@ struct request {
     struct http_exchange *exchange;        /* HTTP, and not gone; NULL otherwise */
     void (*gone)(struct request *request); /* the peer left before the answer; may be NULL */
     void *state;                           /* of a handler */
-    struct timer timer;                    /* retries of admission */
+    http_capture_fn *capture;              /* http/call.h; NULL otherwise */
+    void *capture_ctx;
+    void (*resume)(struct request *request); /* with capture: the body has bytes again; or NULL */
+    struct timer timer;                      /* retries of admission */
     int tries;
     int64_t retry_ns; /* set by admission that wants to be asked again after so long */
     int64_t started_ns;
@@ -90,6 +97,8 @@ void request_answer_bytes(struct request *request, int status, const char *conte
 void request_answer_stream(struct request *request, int status, const char *content_type,
                            struct http_body *body); /* takes; the body frees the request */
 void request_fail(struct request *request, const struct failure *failure);
+/* The body of a streaming answer has bytes again. */
+void request_resume(struct request *request);
 /* A Status of success, with details of what was deleted (upstream's answer to DELETE). */
 void request_answer_success(struct request *request, const struct api_resource *resource,
                             struct str name, struct str uid);

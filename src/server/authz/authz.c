@@ -253,7 +253,7 @@ int authz_check_verb(struct request *request, enum request_verb verb, struct fai
 
 int authz_check_request(struct request *request, struct failure *failure)
 {
-    if (request->route.resource == NULL && info_is_public(request->route.path)) {
+    if (request->route.resource == NULL && info_needs_nobody(request)) {
         return 0;
     }
     return authz_check_verb(request, request->route.verb, failure);

@@ -7,168 +7,12 @@
  */
 #include "server/authn/authn.h"
 #include "server/authn/impersonation.h"
-#include "server/http/encode.h"
+#include "server/http/answer.h"
+#include "server/http/call.h"
 #include "server/info/info.h"
-#include "server/render.h"
 #include "server/server_int.h"
-#include "server/write/version.h"
 
-enum { BODY_LIMIT = 3 * 1024 * 1024, WARNINGS_MAX = 32 };
-
-static const struct transport http_transport;
-
-/* ---- answers ---- */
-
-struct header_list {
-    struct http_header items[WARNINGS_MAX + 8];
-    size_t count;
-};
-
-static void add_header(struct header_list *list, const char *name, struct str value)
-{
-    if (list->count < sizeof list->items / sizeof *list->items) {
-        list->items[list->count++] = (struct http_header){str_of(name), value};
-    }
-}
-
-/* Warning: 299 - "text" (RFC 7234, 5.5); control bytes and quotes are escaped or dropped. */
-static void add_warnings(struct request *request, struct header_list *list)
-{
-    for (size_t i = 0; i < request->warnings.count && i < WARNINGS_MAX; i++) {
-        struct buf text BUF_CLEANUP = BUF_INIT;
-        struct str w = request->warnings.items[i];
-        buf_addz(&text, "299 - \"");
-        for (size_t k = 0; k < w.n && k < 1000; k++) {
-            if (w.p[k] == '"' || w.p[k] == '\\') {
-                buf_char(&text, '\\');
-            }
-            if ((unsigned char)w.p[k] >= 0x20 && w.p[k] != 0x7f) {
-                buf_char(&text, w.p[k]);
-            }
-        }
-        buf_char(&text, '"');
-        add_header(list, "warning", str_copy_in(&request->arena, buf_view(&text)));
-    }
-}
-
-static void respond(struct request *request, int status, const char *content_type,
-                    struct http_body *body, struct header_list *list)
-{
-    add_header(list, "content-type", str_of(content_type));
-    add_header(list, "cache-control", STR("no-cache, private"));
-    add_warnings(request, list);
-    http_exchange_set(request->exchange, NULL); /* on_abort has nothing to do any more */
-    http_respond(request->exchange, status, list->items, list->count, body);
-}
-
-static void drop(struct request *request, struct http_body *body)
-{
-    if (body != NULL) {
-        body->free(body);
-    }
-}
-
-static void answer_bytes(struct request *request, int status, const char *content_type,
-                         struct buf *bytes)
-{
-    struct header_list list = {0};
-    if (request->exchange != NULL) {
-        if (request->accept.yaml && str_is(str_of(content_type), "application/json")) {
-            content_type = encode_yaml(&request->arena, bytes);
-        } else if (request->accept.pretty && str_is(str_of(content_type), "application/json")) {
-            encode_pretty(&request->arena, bytes);
-        }
-        size_t size = 0;
-        char *taken = buf_take(bytes, &size);
-        struct http_body *body = http_body_bytes(taken, size);
-        body = encode_gzip(body, request->accept.gzip, size, &list.items[0], &list.count);
-        if (request->route.method == METHOD_HEAD) {
-            body->free(body);
-            body = NULL;
-        }
-        respond(request, status, content_type, body, &list);
-    }
-    buf_done(bytes);
-    request_free(request);
-}
-
-static void answer_object(struct request *request, int status, struct object *object)
-{
-    struct buf bytes = BUF_INIT;
-    struct render render;
-    if (request->exchange != NULL) {
-        render_init(&render, request);
-        if (request->route.subresource != NULL || object->resource != render.resource->storage) {
-            render.form = render.form == ACCEPT_TABLE ? ACCEPT_OBJECT : render.form;
-        }
-        render_object(&render, object, &bytes);
-        render_done(&render);
-        buf_char(&bytes, '\n');
-    }
-    object_unref(object);
-    answer_bytes(request, status, "application/json", &bytes);
-}
-
-static void answer_failure(struct request *request, const struct failure *failure)
-{
-    struct buf bytes = BUF_INIT;
-    struct header_list list = {0};
-    if (request->exchange == NULL) {
-        request_free(request);
-        return;
-    }
-    failure_write(failure, &bytes);
-    if (request->accept.pretty) {
-        encode_pretty(&request->arena, &bytes);
-    }
-    buf_char(&bytes, '\n');
-    int status = failure_status(failure);
-    if (failure->retry_after_s > 0) {
-        add_header(&list, "retry-after",
-                   str_of(arena_printf(&request->arena, "%d", failure->retry_after_s)));
-    }
-    if (status == 401) {
-        add_header(&list, "www-authenticate", STR("Bearer realm=\"cox\""));
-    }
-    size_t size = 0;
-    char *taken = buf_take(&bytes, &size);
-    struct http_body *body = NULL;
-    if (request->route.method != METHOD_HEAD) {
-        body = http_body_bytes(taken, size);
-    } else {
-        free(taken);
-    }
-    respond(request, status, "application/json", body, &list);
-    request_free(request);
-}
-
-static void answer_stream(struct request *request, int status, const char *content_type,
-                          struct http_body *body)
-{
-    struct header_list list = {0};
-    if (request->exchange == NULL || request->route.method == METHOD_HEAD) {
-        if (request->exchange != NULL) {
-            respond(request, status, content_type, NULL, &list);
-        }
-        drop(request, body);
-        return;
-    }
-    bool watch = request->route.verb == VERB_WATCH && request->route.subresource == NULL;
-    if (!watch && (request->accept.yaml || request->accept.pretty)) {
-        content_type = encode_whole(request, &body);
-    }
-    if (!watch) {
-        body = encode_gzip(body, request->accept.gzip, SIZE_MAX, &list.items[0], &list.count);
-    }
-    respond(request, status, content_type, body, &list);
-}
-
-static const struct transport http_transport = {
-    .object = answer_object,
-    .bytes = answer_bytes,
-    .fail = answer_failure,
-    .stream = answer_stream,
-};
+enum { BODY_LIMIT = 3 * 1024 * 1024 };
 
 /* ---- requests ---- */
 
@@ -238,10 +82,7 @@ static int prepare(struct request *request, const struct http_request *http,
     struct str query = str_copy_in(arena, http->query);
     int routed = route_parse(arena, http->method, str_copy_in(arena, http->path), query,
                              &request->route, &err);
-    bool open = routed == 0 && request->route.resource == NULL &&
-                (info_is_public(request->route.path) ||
-                 (info_endpoint_of(request->server, request->route.path) != NULL &&
-                  info_endpoint_of(request->server, request->route.path)->anonymous));
+    bool open = routed == 0 && request->route.resource == NULL && info_needs_nobody(request);
     if (!request->identity->authenticated && !open) {
         return failure_set(failure, &request->arena, ERR_UNAUTHORIZED, "Unauthorized");
     }
@@ -262,6 +103,26 @@ static int prepare(struct request *request, const struct http_request *http,
     return code;
 }
 
+/* Copies what tapes and routes will point into: a write outlives a peer that leaves. */
+static void read_request(struct request *request, const struct http_request *http)
+{
+    struct arena *arena = &request->arena;
+    request->body = str_copy_in(arena, http->body);
+    request->body_format = format_of(header(http, "content-type"));
+    request->user_agent = str_copy_in(arena, header(http, "user-agent"));
+}
+
+static void run(struct request *request, const struct http_request *http)
+{
+    struct failure failure;
+    read_request(request, http);
+    if (prepare(request, http, &failure) < 0) {
+        request_fail(request, &failure);
+        return;
+    }
+    request_start(request);
+}
+
 static void on_request(void *ctx, struct http_exchange *exchange)
 {
     struct server *server = ctx;
@@ -279,23 +140,24 @@ static void on_request(void *ctx, struct http_exchange *exchange)
     struct request *request = request_new(server, loop, identity, &http_transport);
     identity_unref(identity);
     request->exchange = exchange;
-    /* Copies: tapes and routes point into them, and a write outlives a peer that leaves. */
-    struct arena *arena = &request->arena;
-    request->body = str_copy_in(arena, http->body);
-    request->body_format = format_of(header(http, "content-type"));
-    request->user_agent = str_copy_in(arena, header(http, "user-agent"));
-    request->source = str_copy_in(arena, stream_peer_address(http_exchange_stream(exchange)));
+    request->source =
+        str_copy_in(&request->arena, stream_peer_address(http_exchange_stream(exchange)));
     http_exchange_set(exchange, request);
     if (code < 0) {
         failure_set(&failure, &request->arena, ERR_UNAUTHORIZED, "Unauthorized");
         request_fail(request, &failure);
         return;
     }
-    if (prepare(request, http, &failure) < 0) {
-        request_fail(request, &failure);
-        return;
-    }
-    request_start(request);
+    run(request, http);
+}
+
+void http_call_start(struct server *server, struct loop *loop, struct identity *identity,
+                     const struct http_request *http, http_capture_fn *capture, void *ctx)
+{
+    struct request *request = request_new(server, loop, identity, &http_transport);
+    request->capture = capture;
+    request->capture_ctx = ctx;
+    run(request, http);
 }
 
 static void on_abort(void *ctx, struct http_exchange *exchange)

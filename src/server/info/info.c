@@ -49,12 +49,6 @@ static const struct info_path *find(struct str path)
     return NULL;
 }
 
-bool info_is_public(struct str path)
-{
-    const struct info_path *found = find(path);
-    return found != NULL && found->open;
-}
-
 const struct endpoint *info_endpoint_of(struct server *server, struct str path)
 {
     VEC_EACH (it, &server->endpoints) {
@@ -64,6 +58,16 @@ const struct endpoint *info_endpoint_of(struct server *server, struct str path)
         }
     }
     return NULL;
+}
+
+bool info_needs_nobody(const struct request *request)
+{
+    const struct info_path *found = find(request->route.path);
+    if (found != NULL) {
+        return found->open;
+    }
+    const struct endpoint *endpoint = info_endpoint_of(request->server, request->route.path);
+    return endpoint != NULL && endpoint->anonymous;
 }
 
 handler_fn *info_handler(const struct request *request)

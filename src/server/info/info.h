@@ -6,7 +6,7 @@
 /* NULL: nothing is served at request->route.path. */
 handler_fn *info_handler(const struct request *request);
 /* Paths that need no identity: health, version, and endpoints that said so. */
-bool info_is_public(struct str path);
+bool info_needs_nobody(const struct request *request);
 
 struct documents; /* made once and kept; thread-safe */
 struct documents *documents_new(void);

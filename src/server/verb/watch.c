@@ -218,9 +218,7 @@ static void body_free(struct http_body *base)
 
 static void wake(struct watch *watch)
 {
-    if (watch->request->exchange != NULL) {
-        http_resume(watch->request->exchange);
-    }
+    request_resume(watch->request);
 }
 
 static void on_ready(void *ctx, struct cursor *cursor)
