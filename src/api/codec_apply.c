@@ -22,18 +22,12 @@ static int enter(struct applier *applier, struct val *v, const struct api_field 
     return 0;
 }
 
-static bool null_stays(const struct api_field *field)
-{
-    return field->type == API_TYPE_ANY && (field->flags & API_EMBEDDED_OBJECT) == 0 &&
-           field->shape == API_SHAPE_ONE;
-}
-
 /* The field that a member of a struct is; unlinks it and says false when it goes. */
 static bool struct_member(struct applier *applier, struct codec_step *step, struct val *member,
                           const struct api_field **ret_field)
 {
     const struct api_field *field = schema_field(step->type, member->key);
-    bool goes = field != NULL && member->type == VAL_NULL && !null_stays(field);
+    bool goes = field != NULL && member->type == VAL_NULL;
     if (field == NULL && (step->type->flags & API_PRESERVE_UNKNOWN) == 0) {
         codec_complain(&applier->state, "unknown field", NULL);
         goes = true;

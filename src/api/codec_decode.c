@@ -179,8 +179,7 @@ static bool object_member(struct decoder *decoder, struct codec_step *step, stru
     member->field = field;
     if (member->type == VAL_NULL && field != NULL) {
         if (step->type != NULL) {
-            keep = field->type == API_TYPE_ANY && (field->flags & API_EMBEDDED_OBJECT) == 0 &&
-                   field->shape == API_SHAPE_ONE;
+            keep = false;
         } else {
             codec_zero_member(field, member);
         }

@@ -219,8 +219,7 @@ static void write_struct_member(struct codec_writer *writer, struct frame *frame
     if (writer->at_rest && writer->frames.count == 2 && is_revision(frame->type, name)) {
         return;
     }
-    bool gone = v == NULL || (v->type == VAL_NULL && field->type != API_TYPE_ANY);
-    if (gone) {
+    if (v == NULL || v->type == VAL_NULL) {
         if ((field->flags & API_OMIT_EMPTY) == 0) {
             write_name(writer, frame, name);
             write_zero(writer, field);
