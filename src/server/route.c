@@ -158,7 +158,19 @@ static int check_verb(struct route *route, struct err *err)
     uint16_t verbs =
         route->subresource != NULL ? route->subresource->verbs : route->resource->verbs;
     bool proxied = route->subresource != NULL && str_is(str_of(route->subresource->name), "proxy");
-    if (proxied || (verbs & verb_bit(route->verb)) != 0) {
+    bool one = route->name.n > 0;
+    bool collection_verb = route->verb == VERB_LIST || route->verb == VERB_WATCH;
+    /* What a path is about must fit the method: no PUT of a collection, no POST to an object, and
+     * across namespaces only reading. */
+    bool fits = route->subresource != NULL ||
+                (route->verb == VERB_CREATE ? !one
+                 : route->verb == VERB_UPDATE || route->verb == VERB_PATCH
+                     ? one
+                     : !(route->resource->namespaced && route->ns.n == 0) || collection_verb);
+    if (route->verb == VERB_CREATE && !one && route->resource->namespaced && route->ns.n == 0) {
+        fits = false;
+    }
+    if (fits && (proxied || (verbs & verb_bit(route->verb)) != 0)) {
         return 0;
     }
     /* A POST to an object, a PUT to a collection and the like: the path exists, the method does

@@ -12,6 +12,5 @@ void subresource_token_review(struct request *request);
 void subresource_access_review(struct request *request); /* all four of the family */
 void subresource_rules_review(struct request *request);
 void subresource_self_review(struct request *request);
-void subresource_component_statuses(struct request *request);
 void subresource_node_proxy(
     struct request *request); /* pods/log exec attach portforward, proxies */

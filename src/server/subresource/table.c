@@ -31,7 +31,6 @@ static const struct row rows[] = {
     {"selfsubjectaccessreviews", "", NULL, subresource_access_review, NULL, NULL, NULL},
     {"selfsubjectrulesreviews", "", NULL, subresource_rules_review, NULL, NULL, NULL},
     {"selfsubjectreviews", "", NULL, subresource_self_review, NULL, NULL, NULL},
-    {"componentstatuses", "", subresource_component_statuses, NULL, NULL, NULL, NULL},
 };
 
 static handler_fn *of_row(const struct row *row, enum request_verb verb)
