@@ -173,6 +173,9 @@ static int unpack_layer(struct unpack *u, const char *path, struct str blob_dige
         return err_set(err, ERR_INVALID, "bad diff id %.*s", STR_ARG(diff_id));
     }
     char *dir = arena_printf(&u->arena, "/layers/%.24s", diff_id.p + 7);
+    if (file_exists(arena_printf(&u->arena, "/have/%.24s", diff_id.p + 7))) {
+        return 0; /* the store has it: the pulling child left it out */
+    }
     if (mkdir(dir, 0755) != 0) {
         return errno == EEXIST ? 0 : err_os(err, errno, "mkdir %s", dir);
     }

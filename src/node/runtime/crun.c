@@ -333,8 +333,10 @@ static int crun_remove(void *ctx, const char *id, const char *dir, const char *c
                        struct err *err)
 {
     struct crun *crun = ctx;
-    cgroup_kill(cgroup, id);
-    cgroup_remove(cgroup);
+    if (cgroup[0] != '\0') { /* never the root of the hierarchy */
+        cgroup_kill(cgroup, id);
+        cgroup_remove(cgroup);
+    }
     char *state MEM_CLEANUP = mem_printf("%s/%s", crun->state_dir, id);
     int rc = file_remove_tree(state, err);
     if (rc != 0 && rc != ERR_NOT_FOUND) {
@@ -345,7 +347,8 @@ static int crun_remove(void *ctx, const char *id, const char *dir, const char *c
 }
 
 static const char *const *crun_exec_argv(void *ctx, struct arena *arena, const char *id,
-                                         const char *process_json_path, const char *console_socket)
+                                         const char *process_json_path, const char *console_socket,
+                                         const char *pid_file)
 {
     struct crun *crun = ctx;
     const char **argv = arena_array(arena, const char *, 10);
@@ -356,6 +359,7 @@ static const char *const *crun_exec_argv(void *ctx, struct arena *arena, const c
     if (console_socket != NULL) {
         argv[n++] = arena_printf(arena, "--console-socket=%s", console_socket);
     }
+    argv[n++] = arena_printf(arena, "--pid-file=%s", pid_file);
     argv[n++] = arena_printf(arena, "--process=%s", process_json_path);
     argv[n++] = id;
     return argv;

@@ -45,7 +45,8 @@ struct runtime_ops {
     /* argv (arena memory) of a program that runs `process_json_path` inside the container with our
      * stdio, exiting with its status. console_socket NULL: no terminal. */
     const char *const *(*exec_argv)(void *ctx, struct arena *arena, const char *id,
-                                    const char *process_json_path, const char *console_socket);
+                                    const char *process_json_path, const char *console_socket,
+                                    const char *pid_file);
     void *ctx;
 };
 
