@@ -162,7 +162,7 @@ int codec_decode(struct arena *arena, const struct api_struct *type, enum codec_
                  struct val **ret_value, struct err *err)
 {
     if (format == CODEC_PROTOBUF) {
-        return err_set(err, ERR_MEDIA_TYPE, "protobuf bodies are not understood yet; send JSON");
+        return codec_decode_protobuf(arena, type, text, ret_value, err);
     }
     if (format == CODEC_JSON && type != NULL) {
         return codec_decode_json(arena, type, text, strictness, warnings, ret_value, err);

@@ -34,6 +34,10 @@ void codec_complain(struct codec_state *state, const char *what, const struct st
 /* Strict: the complaints as one ERR_BAD_REQUEST. */
 int codec_verdict(struct codec_state *state, struct err *err);
 
+/* The envelope and the message in it, typed. Unknown numbers are skipped, as protobuf has it. */
+int codec_decode_protobuf(struct arena *arena, const struct api_struct *type, struct str text,
+                          struct val **ret_value, struct err *err);
+
 /* Checks a scalar, list or object that should be one member as `field` says, and normalises it
  * (quantities to text, times to UTC). NULL when it fits, else what is wanted, for "PATH must be
  * ...". Members of containers are the caller's. `as_member`: of a list or map, so the shape is ONE.

@@ -55,7 +55,7 @@ static enum agent_access authorize(void *ctx, struct http_exchange *exchange, co
     bool allowed = str_is(peer->common_name, "kube-apiserver-kubelet-client");
     for (size_t i = 0; i < peer->organization_count; i++) {
         allowed = allowed || str_is(peer->organizations[i], "system:masters") ||
-                  str_is(peer->organizations[i], "cox:admins");
+                  str_is(peer->organizations[i], "cox:administrators");
     }
     return allowed ? AGENT_ACCESS_ALLOWED : AGENT_ACCESS_DENIED;
 }

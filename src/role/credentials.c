@@ -171,7 +171,7 @@ int credentials_kubeconfig(const struct credentials *credentials, struct str ser
     struct buf ca BUF_CLEANUP = BUF_INIT, certificate BUF_CLEANUP = BUF_INIT,
                   key BUF_CLEANUP = BUF_INIT;
     struct issue_request request = {.common_name = STR("cox-admin"),
-                                    .organization = STR("cox:admins"),
+                                    .organization = STR("cox:administrators"),
                                     .usage = CERTIFICATE_CLIENT,
                                     .days = ADMIN_DAYS};
     int rc = certificate_write_pem(credentials->ca, &ca, err);

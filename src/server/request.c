@@ -195,16 +195,20 @@ int request_decode(struct request *request, const struct api_struct *type, struc
         *ret_value = request->body_value;
         return 0;
     }
-    if (request->body_format != BODY_JSON && request->body_format != BODY_YAML) {
+    if (request->body_format != BODY_JSON && request->body_format != BODY_YAML &&
+        request->body_format != BODY_PROTOBUF) {
         return failure_set(failure, &request->arena, ERR_MEDIA_TYPE,
                            "the body of the request was in an unknown format - accepted media "
-                           "types include: application/json, application/yaml");
+                           "types include: application/json, application/yaml, "
+                           "application/vnd.kubernetes.protobuf");
     }
     if (request->body.n == 0) {
         return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
                            "the request has no body, and needs one");
     }
-    enum codec_format format = request->body_format == BODY_YAML ? CODEC_YAML : CODEC_JSON;
+    enum codec_format format = request->body_format == BODY_YAML       ? CODEC_YAML
+                               : request->body_format == BODY_PROTOBUF ? CODEC_PROTOBUF
+                                                                       : CODEC_JSON;
     if (codec_decode(&request->arena, type, format, request->body, request->options.strictness,
                      &request->warnings, ret_value, &err) < 0) {
         return failure_from_err(failure, &request->arena, &err);

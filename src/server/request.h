@@ -30,6 +30,7 @@ struct accept {
 enum body_format {
     BODY_JSON,
     BODY_YAML,
+    BODY_PROTOBUF,
     BODY_JSON_PATCH,
     BODY_MERGE_PATCH,
     BODY_STRATEGIC_PATCH,

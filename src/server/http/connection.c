@@ -25,6 +25,7 @@ static enum body_format format_of(struct str content_type)
         {"", BODY_JSON},
         {"application/json", BODY_JSON},
         {"application/yaml", BODY_YAML},
+        {"application/vnd.kubernetes.protobuf", BODY_PROTOBUF},
         {"application/json-patch+json", BODY_JSON_PATCH},
         {"application/merge-patch+json", BODY_MERGE_PATCH},
         {"application/strategic-merge-patch+json", BODY_STRATEGIC_PATCH},
