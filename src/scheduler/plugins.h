@@ -1,0 +1,12 @@
+/* plugins.h: the rows of the table, one file each (plugin_NAME.c). */
+#pragma once
+#include "scheduler/cycle.h"
+
+extern const struct plugin plugin_unsupported, plugin_node_unschedulable, plugin_taint_toleration,
+    plugin_node_affinity, plugin_node_ports, plugin_resources_fit, plugin_balanced,
+    plugin_image_locality, plugin_topology_spread, plugin_inter_pod_affinity;
+
+/* Required node affinity and node selector of the shape, also asked by plugin_topology_spread. */
+bool node_affinity_matches(const struct shape *shape, const struct node *node);
+/* A taint that keeps the pod away, or NULL. */
+const struct taint *node_keeps_away(const struct shape *shape, const struct node *node);

@@ -1,0 +1,306 @@
+/* scheduler_watch.c: what the informers tell, put into the cluster and the queue.
+ *
+ * A pod is decoded when it is new or its spec or labels changed; status updates, the most frequent
+ * ones, cost a hash of a few bytes. Level-triggered: each event brings the entry to what the object
+ * says now.
+ */
+#include "client/owners.h"
+#include "scheduler/scheduler_int.h"
+
+static struct str key_of(struct scheduler *scheduler, const struct object *object)
+{
+    arena_reset(&scheduler->arena);
+    return str_of(
+        arena_printf(&scheduler->arena, "%.*s/%.*s", STR_ARG(object->ns), STR_ARG(object->name)));
+}
+
+static struct str field(const struct object *object, int index)
+{
+    return index >= 0 && index < object->field_count ? object->fields[index] : STR_NONE;
+}
+
+static uint64_t hash_of(const struct object *object)
+{
+    return str_hash(object_raw(object, STR("spec"))) * 31 +
+           str_hash(metadata_raw(object, STR("labels")));
+}
+
+static bool is_finished(const struct scheduler *scheduler, const struct object *object)
+{
+    struct str phase = field(object, scheduler->field_phase);
+    return str_is(phase, "Succeeded") || str_is(phase, "Failed");
+}
+
+/* ---- entries ---- */
+
+static void leave_node(struct scheduler *scheduler, struct entry *entry)
+{
+    if (entry->node != NULL && entry->pod->node < 0) {
+        scheduler->homeless--;
+    }
+    cluster_take_off(scheduler->cluster, entry->pod);
+    free(entry->node);
+    entry->node = NULL;
+}
+
+void scheduler_entry_free(struct scheduler *scheduler, struct entry *entry)
+{
+    pending_remove(&scheduler->queue, &entry->pending);
+    cluster_nominate(scheduler->cluster, entry->pod, -1);
+    leave_node(scheduler, entry);
+    cluster_pod_free(scheduler->cluster, entry->pod);
+    object_unref(entry->object);
+    free(entry->message);
+    free(entry);
+}
+
+static void drop(struct scheduler *scheduler, struct str key)
+{
+    struct entry *entry = map_remove(&scheduler->entries, key);
+    if (entry == NULL) {
+        return;
+    }
+    bool there = entry->pod->node >= 0;
+    bool promised = entry->pod->nominated >= 0;
+    scheduler_entry_free(scheduler, entry);
+    if (there || promised) {
+        pending_wake(&scheduler->queue, EVENT_POD_GONE);
+    }
+}
+
+/* The bind did not happen: the room is free again. */
+void scheduler_forget_bind(struct scheduler *scheduler, struct entry *entry)
+{
+    leave_node(scheduler, entry);
+    entry->state = ENTRY_WAITING;
+    pending_wake(&scheduler->queue, EVENT_POD_GONE);
+}
+
+static void settle_on(struct scheduler *scheduler, struct entry *entry, struct str name)
+{
+    struct node *node = cluster_node(scheduler->cluster, name);
+    pending_remove(&scheduler->queue, &entry->pending);
+    cluster_nominate(scheduler->cluster, entry->pod, -1);
+    if (entry->pod->node >= 0 && node != NULL && entry->pod->node == node->number) {
+        if (entry->node == NULL) { /* as assumed */
+            entry->node = str_dup(name);
+        }
+        entry->state = ENTRY_BOUND;
+        return;
+    }
+    leave_node(scheduler, entry);
+    entry->node = str_dup(name);
+    entry->state = ENTRY_BOUND;
+    if (node != NULL) {
+        cluster_place(scheduler->cluster, entry->pod, node->number);
+    } else {
+        scheduler->homeless++;
+    }
+    pending_wake(&scheduler->queue, EVENT_POD_THERE);
+}
+
+static int64_t start_of(const struct val *pod)
+{
+    int64_t started = 0;
+    if (!time_parse(val_text(val_path(pod, "status.startTime")), &started)) {
+        time_parse(val_text(val_path(pod, "metadata.creationTimestamp")), &started);
+    }
+    return started;
+}
+
+static bool is_ours(const struct scheduler *scheduler, const struct val *pod)
+{
+    struct str wanted = val_text(val_path(pod, "spec.schedulerName"));
+    return (wanted.n == 0 || str_is(wanted, scheduler->name)) &&
+           val_count(val_path(pod, "spec.schedulingGates")) == 0;
+}
+
+/* A pod that asks something else than before keeps its place. */
+static void read_pod(struct scheduler *scheduler, struct entry *entry, const struct val *value)
+{
+    struct pod *old = entry->pod;
+    struct pod *pod =
+        cluster_pod_new(scheduler->cluster, val_namespace(value), val_name(value), value);
+    pod->owner = entry;
+    pod->started = start_of(value);
+    entry->pod = pod;
+    entry->pending.priority = pod->shape->priority;
+    if (old == NULL) {
+        return;
+    }
+    int node = old->node, nominated = old->nominated;
+    pod->terminating = old->terminating;
+    cluster_nominate(scheduler->cluster, old, -1);
+    cluster_take_off(scheduler->cluster, old);
+    if (node >= 0) {
+        cluster_place(scheduler->cluster, pod, node);
+        pending_wake(&scheduler->queue, EVENT_POD_GONE | EVENT_POD_THERE);
+    }
+    cluster_nominate(scheduler->cluster, pod, nominated);
+    cluster_pod_free(scheduler->cluster, old);
+}
+
+static void set_object(struct entry *entry, struct object *object)
+{
+    object_ref(object);
+    object_unref(entry->object);
+    entry->object = object;
+}
+
+static void decode(struct scheduler *scheduler, struct entry *entry, struct object *object)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    const struct val *value = object_decode(object, &arena);
+    read_pod(scheduler, entry, value);
+    entry->spec_hash = hash_of(object);
+    if (entry->state == ENTRY_IGNORED || entry->state == ENTRY_WAITING) {
+        entry->state = is_ours(scheduler, value) ? ENTRY_WAITING : ENTRY_IGNORED;
+        if (entry->state == ENTRY_IGNORED) {
+            pending_remove(&scheduler->queue, &entry->pending);
+        } else if (field(object, scheduler->field_node).n == 0) {
+            pending_add(&scheduler->queue, &entry->pending); /* new, or another wish: try (again) */
+        }
+    }
+}
+
+static void on_pod(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    struct str key = key_of(scheduler, now != NULL ? now : old);
+    if (now == NULL || is_finished(scheduler, now)) {
+        drop(scheduler, key);
+        return;
+    }
+    struct entry *entry = map_get(&scheduler->entries, key);
+    if (entry != NULL && !str_eq(entry->pod->uid, now->uid)) { /* another pod of that name */
+        drop(scheduler, key);
+        entry = NULL;
+    }
+    struct str node = field(now, scheduler->field_node);
+    bool is_new = entry == NULL;
+    if (is_new) {
+        entry = mem_new(struct entry);
+        list_init(&entry->pending.link);
+        map_set(&scheduler->entries, key, entry);
+    }
+    set_object(entry, now);
+    bool confirmed = entry->state == ENTRY_BINDING && node.n > 0;
+    if (is_new || (!confirmed && entry->spec_hash != hash_of(now))) {
+        decode(scheduler, entry, now);
+    } else if (confirmed) {
+        entry->spec_hash = hash_of(now);
+    }
+    if (node.n > 0 && entry->state != ENTRY_BOUND) {
+        settle_on(scheduler, entry, node);
+    } else if (now->deleting && node.n == 0) {
+        pending_remove(&scheduler->queue, &entry->pending);
+        cluster_nominate(scheduler->cluster, entry->pod, -1);
+    }
+    if (now->deleting) {
+        cluster_set_terminating(scheduler->cluster, entry->pod);
+    }
+}
+
+/* ---- nodes ---- */
+
+static void house(struct scheduler *scheduler, struct str name)
+{
+    const struct node *node = cluster_node(scheduler->cluster, name);
+    MAP_EACH (it, &scheduler->entries) {
+        struct entry *entry = it->value;
+        if (entry->node != NULL && entry->pod->node < 0 && str_is(name, entry->node)) {
+            cluster_place(scheduler->cluster, entry->pod, node->number);
+            scheduler->homeless--;
+        }
+    }
+}
+
+static void on_node(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    if (now == NULL) {
+        MAP_EACH (it, &scheduler->entries) {
+            struct entry *entry = it->value;
+            scheduler->homeless += entry->node != NULL && str_is(old->name, entry->node);
+        }
+        cluster_remove_node(scheduler->cluster, old->name);
+        return;
+    }
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    if (cluster_set_node(scheduler->cluster, object_decode(now, &arena))) {
+        if (scheduler->homeless > 0) {
+            house(scheduler, now->name);
+        }
+        pending_wake(&scheduler->queue, EVENT_NODE);
+    }
+}
+
+/* ---- what spreading and affinity look at beside pods ---- */
+
+static void on_service(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct str key = key_of(scheduler, now != NULL ? now : old);
+    const struct val *value = now != NULL ? object_decode(now, &arena) : NULL;
+    cluster_set_service(scheduler->cluster, now != NULL ? now->ns : old->ns, key,
+                        val_path(value, "spec.selector"));
+}
+
+static void on_owner(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    if (now != NULL && old != NULL &&
+        str_eq(object_raw(old, STR("spec")), object_raw(now, STR("spec")))) {
+        return; /* status: every pod of it causes one */
+    }
+    const struct val *value = now != NULL ? object_decode(now, &arena) : NULL;
+    cluster_set_owner(scheduler->cluster, now != NULL ? now->uid : old->uid,
+                      val_path(value, "spec.selector"));
+}
+
+static void on_namespace(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    const struct val *value = now != NULL ? object_decode(now, &arena) : NULL;
+    cluster_set_namespace(scheduler->cluster, now != NULL ? now->name : old->name,
+                          val_path(value, "metadata.labels"), now == NULL);
+    pending_wake(&scheduler->queue, EVENT_OTHER);
+}
+
+static int field_index(const struct api_resource *resource, const char *name)
+{
+    for (int i = 0; resource->field_selectors != NULL && resource->field_selectors[i] != NULL;
+         i++) {
+        if (str_is(str_of(resource->field_selectors[i]), name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void watch(struct scheduler *scheduler, const char *group, const char *plural,
+                  void (*on_change)(void *ctx, struct object *old, struct object *now))
+{
+    const struct api_resource *resource = schema_resource(str_of(group), STR("v1"), str_of(plural));
+    if (resource != NULL && resource->served) {
+        informer_handle(informers_get(scheduler->informers, resource),
+                        (struct informer_handler){on_change, scheduler});
+    }
+}
+
+void scheduler_watch(struct scheduler *scheduler)
+{
+    scheduler->pods = schema_resource(STR(""), STR("v1"), STR("pods"));
+    scheduler->nodes = schema_resource(STR(""), STR("v1"), STR("nodes"));
+    scheduler->field_node = field_index(scheduler->pods, "spec.nodeName");
+    scheduler->field_phase = field_index(scheduler->pods, "status.phase");
+    watch(scheduler, "", "nodes", on_node);
+    watch(scheduler, "", "namespaces", on_namespace);
+    watch(scheduler, "", "services", on_service);
+    watch(scheduler, "apps", "replicasets", on_owner);
+    watch(scheduler, "apps", "statefulsets", on_owner);
+    watch(scheduler, "", "pods", on_pod);
+}
