@@ -30,6 +30,26 @@ void loop_done(struct loop *loop)
     free(loop->timers);
     loop->timers = NULL;
     loop->timer_count = loop->timer_cap = 0;
+    VEC_EACH (it, &loop->locals) {
+        if ((*it)->value != NULL) {
+            (*it)->free_value((*it)->value);
+        }
+        free(*it);
+    }
+    vec_done(&loop->locals);
+}
+
+void **loop_local(struct loop *loop, const void *key, void (*free_value)(void *value))
+{
+    VEC_EACH (it, &loop->locals) {
+        if ((*it)->key == key) {
+            return &(*it)->value;
+        }
+    }
+    struct loop_place *place = mem_new(struct loop_place);
+    *place = (struct loop_place){.key = key, .free_value = free_value};
+    *vec_push(&loop->locals) = place;
+    return &place->value;
 }
 
 void loop_free(struct loop *loop)

@@ -74,6 +74,11 @@ struct job {
 };
 void loop_work(struct loop *loop, struct job *job);
 
+/* A place on the loop for what a module shares among its objects there (pools, buffers): NULL at
+ * first; `free_value` gets what is in it when the loop is freed, after everything else. `key` is
+ * the address of a static of the module. Loop thread only. */
+void **loop_local(struct loop *loop, const void *key, void (*free_value)(void *value));
+
 /* For the rooms that need libuv itself (io and wire only): the uv_loop_t behind a real loop, NULL
  * for a simulated one. */
 struct uv_loop_s *loop_uv(struct loop *loop);

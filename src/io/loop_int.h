@@ -1,5 +1,6 @@
 /* loop_int.h: what the two loops share: the ops table, the timer heap, the end-of-turn queue. */
 #pragma once
+#include "base/vec.h"
 #include "io/loop.h"
 
 struct loop_ops {
@@ -21,6 +22,15 @@ struct loop {
     uint64_t timer_order;
     struct random *timer_shuffle; /* simulated: timers of one instant fire in random order */
     struct list closers;          /* struct loop_closer: what loop_free takes down */
+    struct {
+        VEC_OF(struct loop_place *);
+    } locals;
+};
+
+struct loop_place { /* of loop_local */
+    const void *key;
+    void *value;
+    void (*free_value)(void *value);
 };
 
 /* Something that lives on a loop and must go when the loop goes. */
@@ -41,8 +51,3 @@ static inline struct timer *loop_first_timer(const struct loop *loop)
 }
 /* Fires the timers that were due at `now_ns`; those armed meanwhile wait for the next turn. */
 size_t loop_fire_timers(struct loop *loop, int64_t now_ns);
-
-/* What the streams of a real loop share (stream.c); made on first use, freed with the loop. */
-struct stream_shared;
-struct stream_shared **loop_streams(struct loop *loop);
-void stream_shared_free(struct stream_shared *shared);

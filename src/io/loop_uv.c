@@ -29,7 +29,6 @@ struct uv_real {
     struct list posted; /* under lock */
     bool waking;        /* under lock: a wake-up is on its way */
     _Atomic bool stopping;
-    struct stream_shared *streams;
 };
 
 static struct uv_real *real_of(struct loop *loop)
@@ -165,7 +164,6 @@ static void real_free(struct loop *loop)
     uv_loop_close(&real->uv);
     loop_done(loop);
     pthread_mutex_destroy(&real->lock);
-    stream_shared_free(real->streams);
     free(real);
 }
 
@@ -200,9 +198,4 @@ struct loop *loop_new(void)
 struct uv_loop_s *loop_uv(struct loop *loop)
 {
     return loop->ops == &real_ops ? &real_of(loop)->uv : NULL;
-}
-
-struct stream_shared **loop_streams(struct loop *loop)
-{
-    return &real_of(loop)->streams;
 }

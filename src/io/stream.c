@@ -23,22 +23,22 @@ struct stream_names {
     char peer[NAME_SIZE], local[NAME_SIZE];
 };
 
-struct stream_shared *stream_shared(struct loop *loop)
+static void shared_free(void *value)
 {
-    struct stream_shared **shared = loop_streams(loop);
-    if (*shared == NULL) {
-        *shared = mem_new(struct stream_shared);
-    }
-    return *shared;
+    struct stream_shared *shared = value;
+    buf_done(&shared->cipher);
+    free(shared->spare);
+    free(shared);
 }
 
-void stream_shared_free(struct stream_shared *shared)
+static struct stream_shared *shared_of(struct loop *loop)
 {
-    if (shared != NULL) {
-        buf_done(&shared->cipher);
-        free(shared->spare);
-        free(shared);
+    static const char key;
+    void **place = loop_local(loop, &key, shared_free);
+    if (*place == NULL) {
+        *place = mem_new(struct stream_shared);
     }
+    return *place;
 }
 
 /* ---- the end ---- */
@@ -192,7 +192,7 @@ void stream_deliver(struct stream *stream, const char *bytes, size_t size)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     struct stream *stream = handle->data;
-    *ret = uv_buf_init(stream_shared(stream->loop)->read, STREAM_READ_SIZE);
+    *ret = uv_buf_init(stream->shared->read, STREAM_READ_SIZE);
 }
 
 static void on_uv_read(uv_stream_t *uv, ssize_t got, const uv_buf_t *buf)
@@ -304,6 +304,7 @@ struct stream *stream_new(struct loop *loop, const struct stream_ops *ops, void 
 {
     struct stream *stream = mem_new(struct stream);
     stream->loop = loop;
+    stream->shared = shared_of(loop);
     stream->ops = ops;
     stream->ctx = ctx;
     stream->closer.close = loop_gone;

@@ -22,7 +22,6 @@ struct stream_shared {
     char *spare; /* a write buffer of spare_cap bytes, or NULL */
     size_t spare_cap;
 };
-struct stream_shared *stream_shared(struct loop *loop);
 
 enum stream_state {
     STREAM_DIALING,   /* no connection yet */
@@ -45,6 +44,7 @@ struct stream_dial;
 struct stream_names;
 struct stream {
     struct loop *loop;
+    struct stream_shared *shared;
     const struct stream_ops *ops;
     void *ctx;
     struct loop_closer closer;

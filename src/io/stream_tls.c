@@ -33,7 +33,7 @@ static bool handshake(struct stream *stream)
 
 static void read_records(struct stream *stream)
 {
-    char *plain = stream_shared(stream->loop)->plain;
+    char *plain = stream->shared->plain;
     struct err err = ERR_INIT;
     enum tls_step step = TLS_DONE;
     while (step == TLS_DONE && stream->state == STREAM_OPEN && !stream->paused) {

@@ -28,7 +28,7 @@ static void chunk_free(struct stream *stream, struct write_chunk *chunk)
     if (chunk->release != NULL) {
         chunk->release(chunk->arg);
     } else {
-        struct stream_shared *shared = stream_shared(stream->loop);
+        struct stream_shared *shared = stream->shared;
         if (shared->spare == NULL && chunk->own.cap <= SPARE_MAX) {
             shared->spare = chunk->own.p;
             shared->spare_cap = chunk->own.cap;
@@ -103,7 +103,7 @@ struct buf *stream_write_begin(struct stream *stream)
     struct write_chunk *chunk = stream->last;
     if (chunk == NULL || chunk->release != NULL || chunk == stream->pinned ||
         chunk->own.n > STREAM_FLUSH_MAX) { /* what was sent is freed chunk by chunk */
-        struct stream_shared *shared = stream_shared(stream->loop);
+        struct stream_shared *shared = stream->shared;
         chunk = push_chunk(stream);
         if (shared->spare != NULL) {
             chunk->own = (struct buf){.p = shared->spare, .cap = shared->spare_cap};
@@ -307,7 +307,7 @@ static bool send_cipher(struct stream *stream, struct buf *cipher)
 
 static bool flush_tls(struct stream *stream)
 {
-    struct buf *cipher = &stream_shared(stream->loop)->cipher;
+    struct buf *cipher = &stream->shared->cipher;
     buf_add(cipher, stream->control.p, stream->control.n);
     buf_done(&stream->control);
     do {

@@ -31,6 +31,30 @@ void http_pump_later(struct http_connection *connection)
     }
 }
 
+static void pool_free(void *value)
+{
+    struct http_pool *pool = value;
+    struct list *item;
+    while ((item = list_pop(&pool->unused)) != NULL) {
+        struct http_exchange *exchange = container_of(item, struct http_exchange, link);
+        arena_done(&exchange->arena);
+        free(exchange);
+    }
+    free(pool);
+}
+
+static struct http_pool *pool_of(struct loop *loop)
+{
+    static const char key;
+    void **place = loop_local(loop, &key, pool_free);
+    if (*place == NULL) {
+        struct http_pool *pool = mem_new(struct http_pool);
+        list_init(&pool->unused);
+        *place = pool;
+    }
+    return *place;
+}
+
 struct http_connection *http_connection_new(struct stream *stream)
 {
     struct http_connection *connection = mem_new(struct http_connection);
@@ -39,19 +63,8 @@ struct http_connection *http_connection_new(struct stream *stream)
     connection->pump.run = run_pump;
     connection->active_ns = loop_mono(connection->loop);
     list_init(&connection->exchanges);
-    list_init(&connection->unused);
+    connection->pool = pool_of(connection->loop);
     return connection;
-}
-
-static void free_unused(struct http_connection *connection)
-{
-    struct list *item;
-    while ((item = list_pop(&connection->unused)) != NULL) {
-        struct http_exchange *exchange = container_of(item, struct http_exchange, link);
-        arena_done(&exchange->arena);
-        free(exchange);
-    }
-    connection->unused_count = 0;
 }
 
 void http_connection_free(struct http_connection *connection)
@@ -63,7 +76,6 @@ void http_connection_free(struct http_connection *connection)
     if (connection->protocol != NULL) {
         connection->protocol->free(connection);
     }
-    free_unused(connection);
     buf_done(&connection->early);
     free(connection);
 }
@@ -121,11 +133,11 @@ struct str http_date(struct http_connection *connection)
 
 struct http_exchange *http_exchange_new(struct http_connection *connection)
 {
-    struct list *item = list_pop(&connection->unused);
+    struct list *item = list_pop(&connection->pool->unused);
     struct http_exchange *exchange;
     if (item != NULL) {
         exchange = container_of(item, struct http_exchange, link);
-        connection->unused_count--;
+        connection->pool->count--;
     } else {
         exchange = mem_new(struct http_exchange);
     }
@@ -153,12 +165,12 @@ void http_exchange_free(struct http_exchange *exchange)
     if (--connection->exchange_count == 0) {
         connection->active_ns = loop_mono(connection->loop);
     }
-    if (connection->unused_count < HTTP_FREE_MAX && !connection->closing) {
+    if (connection->pool->count < HTTP_FREE_MAX) {
         struct arena arena = exchange->arena;
         arena_reset(&arena);
         *exchange = (struct http_exchange){.arena = arena};
-        list_prepend(&connection->unused, &exchange->link);
-        connection->unused_count++;
+        list_prepend(&connection->pool->unused, &exchange->link);
+        connection->pool->count++;
     } else {
         arena_done(&exchange->arena);
         free(exchange);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "wire/http2_memory.h"
 #include "wire/http_int.h"
 
 enum {
@@ -41,6 +42,7 @@ struct http2 {
     size_t held;                     /* window withheld, all exchanges */
     bool early_answers;              /* some were given before their request was whole */
     int64_t glitches, glitch_second;
+    struct http2_memory memory;
 };
 
 static struct http_exchange *exchange_of(struct http2 *h2, int32_t stream_id)
@@ -631,16 +633,18 @@ static nghttp2_session_callbacks *make_callbacks(void)
 static void make_session(struct http_connection *connection)
 {
     nghttp2_option *option;
+    nghttp2_mem memory = http2_memory(&connection->h2->memory);
     nghttp2_session_callbacks *callbacks = make_callbacks();
     if (nghttp2_option_new(&option) != 0) {
         abort();
     }
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    int rc =
-        connection->ops != NULL
-            ? nghttp2_session_server_new2(&connection->h2->session, callbacks, connection, option)
-            : nghttp2_session_client_new2(&connection->h2->session, callbacks, connection, option);
+    int rc = connection->ops != NULL
+                 ? nghttp2_session_server_new3(&connection->h2->session, callbacks, connection,
+                                               option, &memory)
+                 : nghttp2_session_client_new3(&connection->h2->session, callbacks, connection,
+                                               option, &memory);
     if (rc != 0) {
         abort();
     }

@@ -9,12 +9,17 @@ enum {
     HTTP_BODY_LIMIT = 3 << 20,
     HTTP_STREAMS_MAX = 100,
     HTTP_SEND_MARK = 262144, /* a connection has no more than this queued for the socket */
-    HTTP_FREE_MAX = 32,      /* exchanges kept for reuse, a busy connection */
+    HTTP_FREE_MAX = 64,      /* exchanges kept for reuse, a loop */
     HTTP_DATE_SIZE = 32
 };
 #define HTTP_HEADER_TIMEOUT_NS (10 * NS_PER_S)
 #define HTTP_BODY_TIMEOUT_NS   (60 * NS_PER_S)
 #define HTTP_IDLE_NS           (180 * NS_PER_S)
+
+struct http_pool { /* one a loop */
+    struct list unused;
+    size_t count;
+};
 
 struct http_connection;
 struct http_exchange {
@@ -82,8 +87,9 @@ struct http_connection {
     const struct http_server_ops *ops; /* NULL: a client */
     void *ctx;
     struct http_server_options options;
-    struct list exchanges, unused;
-    size_t exchange_count, unused_count;
+    struct list exchanges;
+    size_t exchange_count;
+    struct http_pool *pool;
     size_t incomplete; /* server: requests that are not whole yet */
     struct task pump;
     struct timer timer;
