@@ -45,12 +45,19 @@ static const struct api_field *field_of(const struct api_struct *type, const str
     return schema_field(type, member->key);
 }
 
+/* Room for `count` member pointers, all NULL. */
 static size_t pointers_take(struct codec_writer *writer, size_t count)
 {
     size_t base = writer->pointers.count;
-    for (size_t i = 0; i < count; i++) {
-        *vec_push(&writer->pointers) = NULL;
+    if (base + count > writer->pointers.cap) {
+        writer->pointers.cap = (base + count) * 2 + 64;
+        writer->pointers.items =
+            mem_realloc(writer->pointers.items, writer->pointers.cap * sizeof(struct val *));
     }
+    if (count > 0) {
+        memset(writer->pointers.items + base, 0, count * sizeof(struct val *));
+    }
+    writer->pointers.count = base + count;
     return base;
 }
 
@@ -179,6 +186,24 @@ static void write_name(struct codec_writer *writer, struct frame *frame, struct 
     buf_char(writer->out, ':');
 }
 
+/* As write_name, for a field: its name needs no escapes. */
+static void write_field_name(struct codec_writer *writer, struct frame *frame,
+                             const struct api_field *field)
+{
+    char *start = buf_room(writer->out, field->name_n + 5u), *to = start;
+    if (!frame->first) {
+        *to++ = ',';
+    }
+    frame->first = false;
+    *to++ = '"';
+    memcpy(to, field->name, field->name_n);
+    to += field->name_n;
+    *to++ = '"';
+    *to++ = ':';
+    *to = '\0';
+    writer->out->n += (size_t)(to - start);
+}
+
 /* What stands for an absent field that is always written. */
 static void write_zero(struct codec_writer *writer, const struct api_field *field)
 {
@@ -200,9 +225,10 @@ static void write_zero(struct codec_writer *writer, const struct api_field *fiel
 }
 
 /* metadata.resourceVersion, not that of an object reference. */
-static bool is_revision(const struct api_struct *type, struct str name)
+static bool is_revision(const struct api_struct *type, const struct api_field *field)
 {
-    return str_is(name, "resourceVersion") && str_ends(str_of(type->name), STR(".ObjectMeta"));
+    return strcmp(field->name, "resourceVersion") == 0 &&
+           str_ends(str_of(type->name), STR(".ObjectMeta"));
 }
 
 static void write_struct_member(struct codec_writer *writer, struct frame *frame)
@@ -215,13 +241,12 @@ static void write_struct_member(struct codec_writer *writer, struct frame *frame
         return;
     }
     const struct api_field *field = &frame->type->fields[index];
-    struct str name = str_at(field->name, field->name_n);
-    if (writer->at_rest && writer->frames.count == 2 && is_revision(frame->type, name)) {
+    if (writer->at_rest && writer->frames.count == 2 && is_revision(frame->type, field)) {
         return;
     }
     if (v == NULL || v->type == VAL_NULL) {
         if ((field->flags & API_OMIT_EMPTY) == 0) {
-            write_name(writer, frame, name);
+            write_field_name(writer, frame, field);
             write_zero(writer, field);
         }
         return;
@@ -229,7 +254,7 @@ static void write_struct_member(struct codec_writer *writer, struct frame *frame
     if ((field->flags & (API_OMIT_EMPTY | API_POINTER)) == API_OMIT_EMPTY && is_empty(field, v)) {
         return;
     }
-    write_name(writer, frame, name);
+    write_field_name(writer, frame, field);
     write_value(writer, v, field, false);
 }
 

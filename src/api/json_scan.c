@@ -313,7 +313,15 @@ static void write_escape(unsigned char c, unsigned char third, struct buf *out)
 
 void json_write_string(struct str text, struct buf *out)
 {
-    buf_room(out, text.n + 2);
+    char *to = buf_room(out, text.n + 3);
+    if (writable_run(text.p, text.n) == text.n) { /* nearly always */
+        *to++ = '"';
+        memcpy(to, text.n > 0 ? text.p : "", text.n);
+        to[text.n] = '"';
+        to[text.n + 1] = '\0';
+        out->n += text.n + 2;
+        return;
+    }
     buf_char(out, '"');
     for (size_t i = 0; i < text.n;) {
         size_t run = writable_run(text.p + i, text.n - i);

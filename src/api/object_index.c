@@ -11,27 +11,40 @@ struct skim {
     const char *start, *p, *end;
 };
 
-/* After the closing quote; p is after the opening one. */
-static bool skip_string(struct skim *skim, struct str *ret_raw, bool *ret_escaped)
+/* The first quote or backslash, eight bytes at a time. */
+static inline const char *to_mark(const char *p, const char *end)
 {
-    const char *start = skim->p, *p = start;
-    for (;;) {
-        const char *quote = memchr(p, '"', (size_t)(skim->end - p));
-        if (quote == NULL) {
-            return false;
+    const uint64_t ones = 0x0101010101010101ULL, highs = 0x8080808080808080ULL;
+    while (end - p >= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
+        uint64_t marks = (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
+        if (marks != 0) {
+            return p + (__builtin_ctzll(marks) >> 3);
         }
-        const char *slash = quote;
-        while (slash > start && slash[-1] == '\\') {
-            slash--;
-        }
-        p = quote + 1;
-        if (((quote - slash) & 1) == 0) {
-            break;
-        }
+        p += 8;
     }
-    skim->p = p;
-    *ret_raw = str_at(start, (size_t)(p - 1 - start));
-    *ret_escaped = ret_raw->n > 0 && memchr(start, '\\', ret_raw->n) != NULL;
+    while (p < end && *p != '"' && *p != '\\') {
+        p++;
+    }
+    return p;
+}
+
+/* After the closing quote; p is after the opening one. */
+static inline bool skip_string(struct skim *skim, struct str *ret_raw, bool *ret_escaped)
+{
+    const char *start = skim->p, *p = to_mark(start, skim->end);
+    *ret_escaped = false;
+    while (p < skim->end && *p == '\\') {
+        *ret_escaped = true;
+        p = to_mark(skim->end - p >= 2 ? p + 2 : skim->end, skim->end);
+    }
+    if (p >= skim->end) {
+        return false;
+    }
+    *ret_raw = str_at(start, (size_t)(p - start));
+    skim->p = p + 1;
     return true;
 }
 
@@ -181,34 +194,47 @@ static struct str selector_path(const char *selector)
     return str_of(selector);
 }
 
-/* Notes a value found at `outer`, or at `outer`.`inner`. */
-static void note_field(const struct api_resource *resource, const struct skim *skim,
-                       struct str outer, struct str inner, struct str raw, bool escaped,
-                       struct object_index *index)
+/* The selectors of a resource, cut at their dot once a skim. */
+struct wanted {
+    struct str outer[OBJECT_SELECTORS_MAX], inner[OBJECT_SELECTORS_MAX];
+    size_t count;
+};
+
+static void want(const struct api_resource *resource, struct wanted *wanted)
 {
     const char *const *selectors = resource->field_selectors;
-    for (size_t i = 0; selectors[i] != NULL && i < OBJECT_SELECTORS_MAX; i++) {
-        struct str rest, first = str_cut(selector_path(selectors[i]), '.', &rest);
-        if (raw.p != NULL && str_eq(first, outer) && str_eq(rest, inner)) {
+    wanted->count = 0;
+    while (selectors != NULL && selectors[wanted->count] != NULL &&
+           wanted->count < OBJECT_SELECTORS_MAX) {
+        size_t i = wanted->count++;
+        wanted->outer[i] = str_cut(selector_path(selectors[i]), '.', &wanted->inner[i]);
+    }
+}
+
+/* Notes a value found at `outer`, or at `outer`.`inner`. */
+static void note_field(const struct wanted *wanted, const struct skim *skim, struct str outer,
+                       struct str inner, struct str raw, bool escaped, struct object_index *index)
+{
+    for (size_t i = 0; i < wanted->count && raw.p != NULL; i++) {
+        if (wanted->inner[i].n == inner.n && str_eq(wanted->inner[i], inner) &&
+            str_eq(wanted->outer[i], outer)) {
             index->fields[i] = span_of(skim, raw);
             index->field_escaped[i] = escaped;
         }
     }
 }
 
-static bool selects_inside(const struct api_resource *resource, struct str outer)
+static bool selects_inside(const struct wanted *wanted, struct str outer)
 {
-    const char *const *selectors = resource->field_selectors;
-    for (size_t i = 0; selectors != NULL && selectors[i] != NULL; i++) {
-        struct str rest, first = str_cut(selector_path(selectors[i]), '.', &rest);
-        if (rest.p != NULL && str_eq(first, outer)) {
+    for (size_t i = 0; i < wanted->count; i++) {
+        if (wanted->inner[i].p != NULL && str_eq(wanted->outer[i], outer)) {
             return true;
         }
     }
     return false;
 }
 
-static bool index_member(const struct api_resource *resource, struct skim *skim, struct str name,
+static bool index_member(const struct wanted *wanted, struct skim *skim, struct str name,
                          struct object_index *index)
 {
     struct str inner, raw;
@@ -216,22 +242,20 @@ static bool index_member(const struct api_resource *resource, struct skim *skim,
     if (str_is(name, "metadata") && skim->p < skim->end && *skim->p == '{') {
         return index_metadata(skim, index);
     }
-    if (skim->p < skim->end && *skim->p == '{' && selects_inside(resource, name)) {
+    if (skim->p < skim->end && *skim->p == '{' && selects_inside(wanted, name)) {
         int more = 0;
         while ((more = next_member(skim, &inner)) > 0) {
             if (!skip_value(skim, &raw, &escaped)) {
                 return false;
             }
-            note_field(resource, skim, name, inner, raw, escaped, index);
+            note_field(wanted, skim, name, inner, raw, escaped, index);
         }
         return more == 0;
     }
     if (!skip_value(skim, &raw, &escaped)) {
         return false;
     }
-    if (resource->field_selectors != NULL) {
-        note_field(resource, skim, name, STR_NONE, raw, escaped, index);
-    }
+    note_field(wanted, skim, name, STR_NONE, raw, escaped, index);
     return true;
 }
 
@@ -243,9 +267,11 @@ bool object_index_make(const struct api_resource *resource, struct str json,
     struct str name, raw;
     bool escaped;
     const struct api_resource *storage = resource->storage;
-    const char *wanted[2] = {"kind", "apiVersion"};
+    static const char *const head[2] = {"kind", "apiVersion"};
+    struct wanted wanted;
+    want(storage, &wanted);
     for (int i = 0; i < 2; i++) {
-        if (next_member(&skim, &name) != 1 || !str_is(name, wanted[i]) ||
+        if (next_member(&skim, &name) != 1 || !str_is(name, head[i]) ||
             !skip_value(&skim, &raw, &escaped)) {
             return false;
         }
@@ -263,7 +289,7 @@ bool object_index_make(const struct api_resource *resource, struct str json,
     ret_index->type_end = (uint32_t)(skim.p + 1 - skim.start);
     int more = 0;
     while ((more = next_member(&skim, &name)) > 0) {
-        if (!index_member(storage, &skim, name, ret_index)) {
+        if (!index_member(&wanted, &skim, name, ret_index)) {
             return false;
         }
     }
