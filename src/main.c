@@ -31,6 +31,7 @@ static const struct role {
     int (*run)(int argc, char **argv);
     const char *summary; /* NULL: hidden */
     unsigned options;    /* role_bits whose options `cox help NAME` prints */
+    bool whole;          /* wants argv from the program's name on */
 } roles[] = {
     {"up", run_up, "run a whole cluster on this machine: server and node", ROLE_UP},
     {"server", run_server, "run only the server: API, store, controllers, scheduler", ROLE_SERVER},
@@ -44,9 +45,9 @@ static const struct role {
     {"image", command_image, "load, pull, list and remove images of this node", 0},
     {"server-process", server_process_main, NULL, 0},
     {"agent-process", agent_process_main, NULL, 0},
-    {"unpack", image_unpack_main, NULL, 0},
-    {"pull", image_pull_main, NULL, 0},
-    {"pause", pod_pause_main, NULL, 0},
+    {"unpack", image_unpack_main, NULL, 0, true},
+    {"pull", image_pull_main, NULL, 0, true},
+    {"pause", pod_pause_main, NULL, 0, true},
 };
 
 static void print_failpoint(void *ctx, const char *name, uint64_t hits)
@@ -98,7 +99,7 @@ int main(int argc, char **argv)
     const char *word = argc > 1 ? argv[1] : "help";
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         if (strcmp(roles[i].name, word) == 0) {
-            return roles[i].run(argc - 1, argv + 1);
+            return roles[i].whole ? roles[i].run(argc, argv) : roles[i].run(argc - 1, argv + 1);
         }
     }
     for (const struct verb *verb = verbs_table; verb->name != NULL; verb++) {

@@ -183,7 +183,11 @@ int command_image(int argc, char **argv)
     if (!known) {
         return usage("image");
     }
-    char *dir MEM_CLEANUP = mem_printf("%s/images", data_dir);
+    char here[4096] = "";
+    if (data_dir[0] != '/' && getcwd(here, sizeof here) == NULL) {
+        here[0] = '\0';
+    }
+    char *dir MEM_CLEANUP = mem_printf("%s%s%s/images", here, here[0] != '\0' ? "/" : "", data_dir);
     int rc = image_store_open(dir, "/proc/self/exe", &store, &err);
     rc = rc != 0 ? rc : image_act(store, argc, argv, &err);
     image_store_free(store);

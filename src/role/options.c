@@ -258,6 +258,22 @@ static int apply_file(const char *path, struct options *options, struct err *err
     return 0;
 }
 
+/* Folders are used by children whose working directory is another one. */
+static void make_absolute(struct options *options)
+{
+    char **const folders[] = {&options->data_dir, &options->config_dir, &options->run_dir,
+                              &options->root_dir, &options->log_dir};
+    char here[4096];
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        if ((*folders[i])[0] != '/' && (*folders[i])[0] != '\0' &&
+            getcwd(here, sizeof here) != NULL) {
+            char *whole = mem_printf("%s/%s", here, *folders[i]);
+            free(*folders[i]);
+            *folders[i] = whole;
+        }
+    }
+}
+
 int options_parse(int argc, char **argv, unsigned roles, struct options *ret_options,
                   struct err *err)
 {
@@ -275,6 +291,7 @@ int options_parse(int argc, char **argv, unsigned roles, struct options *ret_opt
         options_done(&options);
         return rc;
     }
+    make_absolute(&options);
     *ret_options = options;
     return 0;
 }
