@@ -114,6 +114,34 @@ static bool is_always_there(const struct api_field *field)
     return field != NULL && (field->flags & API_OMIT_EMPTY) == 0;
 }
 
+/* A struct that is new brings its always written fields along, also those that nobody set. */
+static void add_unset(struct compare *ctx, const struct api_struct *type, struct sides sides,
+                      struct val *node)
+{
+    static const struct val empty = {.type = VAL_OBJECT};
+    const struct val *from = sides.removed ? sides.old : sides.next;
+    for (uint16_t i = 0; i < type->count; i++) {
+        const struct api_field *field = &type->fields[i];
+        struct str name = str_at(field->name, field->name_n);
+        const struct val *there = val_get_str(from, name);
+        if ((field->flags & API_OMIT_EMPTY) != 0 || (there != NULL && there->type != VAL_NULL)) {
+            continue;
+        }
+        struct val *child = val_new(ctx->arena, VAL_OBJECT);
+        child->key = element_of(ctx->arena, 'f', name);
+        if (field->type == API_TYPE_STRUCT && field->shape == API_SHAPE_ONE &&
+            (field->flags & API_POINTER) == 0) {
+            struct sides inner = {.next = sides.removed ? NULL : &empty,
+                                  .old = sides.removed ? &empty : NULL,
+                                  .removed = sides.removed};
+            child = compare_value(ctx, field, false, inner, child, true);
+        }
+        if (child != NULL) {
+            val_append(node, child);
+        }
+    }
+}
+
 static bool is_zero(const struct val *v)
 {
     return v->type == VAL_NULL || v->type == VAL_FALSE ||
@@ -171,6 +199,9 @@ static void compare_members(struct compare *ctx, const struct api_struct *type,
             continue;
         }
         compare_member(ctx, member, type == NULL, inner, element, node);
+    }
+    if (type != NULL && depth >= 2 && other == NULL && !sides.blank) {
+        add_unset(ctx, type, sides, node);
     }
 }
 

@@ -139,14 +139,8 @@ static void storage_validate_update(struct api_context *ctx, const struct val *n
     static const char *const fixed[] = {"parameters", "provisioner", "reclaimPolicy",
                                         "volumeBindingMode"};
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
-        const struct val *value = val_get_str(next, str_of(fixed[i]));
-        const struct val *was = val_get_str(old, str_of(fixed[i]));
-        if (i < 2 && !semantic_equal(value, was) &&
-            (val_count(value) + val_count(was) > 0 || i == 1)) {
-            field_forbidden(errors, AT(NULL, fixed[i]), "updates to %s are forbidden.", fixed[i]);
-        } else if (i >= 2) {
-            check_immutable(errors, AT(NULL, fixed[i]), value, was);
-        }
+        check_immutable(errors, AT(NULL, fixed[i]), val_get_str(next, str_of(fixed[i])),
+                        val_get_str(old, str_of(fixed[i])));
     }
     (void)ctx;
 }

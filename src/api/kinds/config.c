@@ -85,19 +85,15 @@ static void config_map_columns(struct api_context *ctx, const struct val *map, s
     cell_age(ctx, cells, map);
 }
 
+/* stringData is for writing only: it overrides data and is not stored. */
 static void secret_default(struct arena *arena, struct val *secret)
 {
     default_text(arena, secret, "type", "Opaque");
-}
-
-/* stringData is for writing only: it overrides data and is not stored. */
-static void secret_merge_strings(struct arena *arena, struct val *secret)
-{
     struct val *strings = val_get(secret, "stringData");
     if (val_absent(strings)) {
         return;
     }
-    struct val *data = val_make_object(arena, secret, STR("data"));
+    struct val *data = default_object(arena, secret, "data");
     VAL_EACH (it, strings) {
         struct buf text BUF_CLEANUP = BUF_INIT;
         base64_encode(&text, val_text(it).p, val_text(it).n);
@@ -106,19 +102,6 @@ static void secret_merge_strings(struct arena *arena, struct val *secret)
         val_set(data, it->key, value);
     }
     val_unset(secret, STR("stringData"));
-}
-
-static void secret_prepare_create(struct api_context *ctx, struct val *secret)
-{
-    secret_merge_strings(ctx->arena, secret);
-}
-
-static void secret_prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
-{
-    secret_merge_strings(ctx->arena, next);
-    if (val_text(val_get(next, "type")).n == 0) { /* left out in an update: it stays */
-        val_set_text(ctx->arena, next, STR("type"), val_text(val_get(old, "type")));
-    }
 }
 
 static bool needs(struct field_errors *errors, const struct val *data, const char *key)
@@ -213,8 +196,6 @@ const struct api_ops ops_config_map = {
 };
 
 const struct api_ops ops_secret = {
-    .prepare_create = secret_prepare_create,
-    .prepare_update = secret_prepare_update,
     .defaults = secret_default,
     .validate = secret_validate,
     .validate_update = secret_validate_update,

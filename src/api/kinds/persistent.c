@@ -5,6 +5,7 @@
 #include "api/kinds/pod_spec.h"
 #include "api/quantity.h"
 #include "api/semantic.h"
+#include "base/clock.h"
 
 static const char *const access_modes[] = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce",
                                            "ReadWriteOncePod", NULL};
@@ -37,6 +38,28 @@ static void pending(struct api_context *ctx, struct val *object)
 {
     struct val *status = val_make_object(ctx->arena, object, STR("status"));
     val_set_text(ctx->arena, status, STR("phase"), STR("Pending"));
+}
+
+static void note_transition(struct api_context *ctx, struct val *volume)
+{
+    char *time = arena_alloc(ctx->arena, TIME_TEXT_SIZE);
+    struct val *status = val_make_object(ctx->arena, volume, STR("status"));
+    val_set_text(ctx->arena, status, STR("lastPhaseTransitionTime"),
+                 str_at(time, time_format(ctx->now_wall_ns, time)));
+}
+
+static void volume_prepare_create(struct api_context *ctx, struct val *volume)
+{
+    pending(ctx, volume);
+    note_transition(ctx, volume);
+}
+
+static void volume_prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
+{
+    if (!str_eq(val_text(val_path(next, "status.phase")),
+                val_text(val_path(old, "status.phase")))) {
+        note_transition(ctx, next);
+    }
 }
 
 static void modes_check(struct field_errors *errors, const struct path *path,
@@ -298,7 +321,8 @@ static void claim_columns(struct api_context *ctx, const struct val *claim, stru
 }
 
 const struct api_ops ops_persistent_volume = {
-    .prepare_create = pending,
+    .prepare_create = volume_prepare_create,
+    .prepare_update = volume_prepare_update,
     .defaults = volume_default,
     .validate = volume_validate,
     .validate_update = volume_validate_update,

@@ -8,6 +8,7 @@
 #include "api/kinds/pod_parts.h"
 #include "api/kinds/pod_spec.h"
 #include "api/quantity.h"
+#include "base/clock.h"
 
 const struct val *pod_condition(const struct val *pod, const char *type)
 {
@@ -75,12 +76,16 @@ const char *pod_qos_class(const struct val *pod)
     return !qos.any ? "BestEffort" : qos.guaranteed ? "Guaranteed" : "Burstable";
 }
 
-static void gated_condition(struct arena *arena, struct val *status)
+static void gated_condition(struct api_context *ctx, struct val *status)
 {
+    struct arena *arena = ctx->arena;
+    char *time = arena_alloc(arena, TIME_TEXT_SIZE);
+    struct str now = str_at(time, time_format(ctx->now_wall_ns, time));
     struct val *conditions = val_new(arena, VAL_ARRAY);
     struct val *condition = val_append(conditions, val_new(arena, VAL_OBJECT));
     val_set_text(arena, condition, STR("type"), STR("PodScheduled"));
     val_set_text(arena, condition, STR("status"), STR("False"));
+    val_set_text(arena, condition, STR("lastTransitionTime"), now);
     val_set_text(arena, condition, STR("reason"), STR("SchedulingGated"));
     val_set_text(arena, condition, STR("message"),
                  STR("Scheduling is blocked due to non-empty scheduling gates"));
@@ -93,7 +98,7 @@ static void prepare_create(struct api_context *ctx, struct val *pod)
     struct val *status = val_make_object(ctx->arena, pod, STR("status"));
     val_set_text(ctx->arena, status, STR("phase"), STR("Pending"));
     if (val_count(val_path(pod, "spec.schedulingGates")) > 0) {
-        gated_condition(ctx->arena, status);
+        gated_condition(ctx, status);
     }
     val_set_text(ctx->arena, status, STR("qosClass"), str_of(pod_qos_class(pod)));
 }

@@ -165,7 +165,7 @@ static void binding_validate_update(struct api_context *ctx, const struct val *n
 {
     const struct val *role = val_get(next, "roleRef");
     if (!semantic_equal(role, val_get(old, "roleRef"))) {
-        field_invalid_val(errors, AT(NULL, "roleRef"), role, "cannot change roleRef");
+        field_invalid_val(errors, AT(NULL, "roleRef"), role, "field is immutable");
     }
     (void)ctx;
 }

@@ -7,6 +7,7 @@
 #include "api/kinds/cells.h"
 #include "api/kinds/endpoint_parts.h"
 #include "api/kinds/kinds.h"
+#include "api/semantic.h"
 #include "api/validation.h"
 
 static const char *const types[] = {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort", NULL};
@@ -139,11 +140,89 @@ static void patch_allocated(struct api_context *ctx, struct val *spec, const str
     }
 }
 
+static bool needs_node_ports(const struct val *spec)
+{
+    return type_is(spec, "NodePort") || type_is(spec, "LoadBalancer");
+}
+
+static bool all_node_ports_kept(const struct val *spec, const struct val *was)
+{
+    VAL_EACH (port, val_get(spec, "ports")) {
+        int64_t node = val_int(val_get(port, "nodePort"), 0);
+        bool kept = node == 0;
+        VAL_EACH (old, val_get(was, "ports")) {
+            kept = kept || val_int(val_get(old, "nodePort"), 0) == node;
+        }
+        if (!kept) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void drop_if_kept(struct val *spec, const struct val *was, const char *name)
+{
+    const struct val *value = val_get_str(spec, str_of(name));
+    if (value != NULL && semantic_equal(value, val_get_str(was, str_of(name)))) {
+        val_unset(spec, str_of(name));
+    }
+}
+
+/* A client that only changes the type means what belonged to the old type to go. */
+static void drop_for_type(struct val *spec, const struct val *was)
+{
+    static const char *const balancer[] = {"allocateLoadBalancerNodePorts", "loadBalancerClass",
+                                           "healthCheckNodePort"};
+    if (needs_node_ports(was) && !needs_node_ports(spec) && all_node_ports_kept(spec, was)) {
+        VAL_EACH (port, val_get(spec, "ports")) {
+            val_unset(port, STR("nodePort"));
+        }
+    }
+    if (has_external_policy(was) && !has_external_policy(spec)) {
+        drop_if_kept(spec, was, "externalTrafficPolicy");
+    }
+    for (size_t i = 0; i < sizeof balancer / sizeof balancer[0]; i++) {
+        if (type_is(was, "LoadBalancer") && !type_is(spec, "LoadBalancer")) {
+            drop_if_kept(spec, was, balancer[i]);
+        }
+    }
+    if (type_is(spec, "ExternalName") && !type_is(was, "ExternalName")) {
+        drop_if_kept(spec, was, "clusterIPs");
+        drop_if_kept(spec, was, "clusterIP");
+        drop_if_kept(spec, was, "ipFamilies");
+        drop_if_kept(spec, was, "ipFamilyPolicy");
+    }
+}
+
+/* Of clusterIP and clusterIPs the one that the client changed wins. */
+static void follow_address(struct arena *arena, struct val *spec, const struct val *was)
+{
+    const struct val *list = val_get(spec, "clusterIPs"), *old_list = val_get(was, "clusterIPs");
+    struct str ip = val_text(val_get(spec, "clusterIP")),
+               old_ip = val_text(val_get(was, "clusterIP"));
+    bool same_list = semantic_equal(list, old_list);
+    if (same_list && val_count(list) > 0 && !str_eq(ip, old_ip)) {
+        if (ip.n == 0) {
+            val_unset(spec, STR("clusterIPs"));
+        } else {
+            struct val *fresh = default_put(spec, STR("clusterIPs"), val_new(arena, VAL_ARRAY));
+            val_append(fresh, val_new_text(arena, ip))->field = fresh->field;
+        }
+    } else if (!same_list && str_eq(ip, old_ip) && val_count(list) > 0) {
+        default_put(spec, STR("clusterIP"), val_new_text(arena, val_text(list->child)));
+    } else if (!same_list && str_eq(ip, old_ip) && val_count(list) == 0 && ip.n > 0) {
+        val_unset(spec, STR("clusterIP"));
+    }
+}
+
 static void prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
 {
     if (ctx->subresource[0] == '\0') {
         struct val *spec = val_make_object(ctx->arena, next, STR("spec"));
-        patch_allocated(ctx, spec, val_get(old, "spec"));
+        const struct val *was = val_get(old, "spec");
+        follow_address(ctx->arena, spec, was);
+        patch_allocated(ctx, spec, was);
+        drop_for_type(spec, was);
         mirror_address(ctx->arena, spec);
     }
 }

@@ -166,6 +166,11 @@ static void counts_check(struct field_errors *errors, const struct val *status)
     int64_t replicas = val_int(val_get(status, "replicas"), 0);
     int64_t ready = val_int(val_get(status, "readyReplicas"), 0);
     int64_t available = val_int(val_get(status, "availableReplicas"), 0);
+    int64_t updated = val_int(val_get(status, "updatedReplicas"), 0);
+    if (updated > replicas) {
+        field_invalid_int(errors, AT(path, "updatedReplicas"), updated,
+                          "cannot be greater than status.replicas");
+    }
     if (ready > replicas) {
         field_invalid_int(errors, AT(path, "readyReplicas"), ready,
                           "cannot be greater than status.replicas");
