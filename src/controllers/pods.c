@@ -157,3 +157,57 @@ struct val *pod_from_template(struct arena *arena, const struct val *template,
     val_set(pod, STR("spec"), val_copy(arena, val_get(template, "spec")));
     return pod;
 }
+
+struct str pod_node_name(const struct object *pod)
+{
+    const char *const *names = pod->resource->field_selectors;
+    for (uint16_t i = 0; names != NULL && names[i] != NULL && i < pod->field_count; i++) {
+        if (str_is(str_of(names[i]), "spec.nodeName")) {
+            return pod->fields[i];
+        }
+    }
+    return STR_NONE;
+}
+
+static void node_key(const struct object *pod, void (*emit)(void *arg, struct str key), void *arg)
+{
+    struct str node = pod_node_name(pod);
+    if (node.n > 0) {
+        emit(arg, node);
+    }
+}
+
+void pods_index_by_node(struct informer *informer)
+{
+    informer_index(informer, "node", node_key);
+}
+
+void pods_on_node(const struct informer *informer, struct str node,
+                  bool (*visit)(void *ctx, struct object *object), void *ctx)
+{
+    informer_each_in(informer, "node", node, visit, ctx);
+}
+
+struct val *pod_condition_patch(struct pass *pass, const struct object *pod, const char *phase,
+                                const char *type, const char *status, const char *reason,
+                                const char *message)
+{
+    struct arena *arena = pass->arena;
+    struct val *meta, *body = pass_patch_body(pass, pod, &meta);
+    struct val *to = val_make_object(arena, body, STR("status"));
+    if (phase != NULL) {
+        val_set_text(arena, to, STR("phase"), str_of(phase));
+    }
+    struct val *list = val_make_array(arena, to, STR("conditions"));
+    struct val *one = val_append(list, val_new(arena, VAL_OBJECT));
+    char now[TIME_TEXT_SIZE];
+    size_t n = time_format(pass->now, now);
+    val_set_text(arena, one, STR("type"), str_of(type));
+    val_set_text(arena, one, STR("status"), str_of(status));
+    val_set_text(arena, one, STR("lastTransitionTime"), str_at(arena_dup(arena, now, n), n));
+    if (reason != NULL) {
+        val_set_text(arena, one, STR("reason"), str_of(reason));
+        val_set_text(arena, one, STR("message"), str_of(message));
+    }
+    return body;
+}

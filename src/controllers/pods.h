@@ -32,6 +32,18 @@ bool pod_is_available(const struct pod_brief *pod, int64_t min_ready_s, int64_t 
  * those to delete first come first. */
 void pods_rank_for_deletion(struct pod_brief **pods, size_t count, int64_t now_wall);
 
+/* spec.nodeName without decoding, when the resource indexes it. */
+struct str pod_node_name(const struct object *pod);
+/* The informer's index of pods by node; made once. */
+void pods_index_by_node(struct informer *informer);
+void pods_on_node(const struct informer *informer, struct str node,
+                  bool (*visit)(void *ctx, struct object *object), void *ctx);
+/* A strategic patch of the pod's status with one condition (the others stay: they are merged by
+ * type). `phase` NULL: as it is. */
+struct val *pod_condition_patch(struct pass *pass, const struct object *pod, const char *phase,
+                                const char *type, const char *status, const char *reason,
+                                const char *message);
+
 /* metadata of a new pod from a template: labels, annotations, finalizers, generateName and owner;
  * and its spec. */
 struct val *pod_from_template(struct arena *arena, const struct val *template,
