@@ -8,6 +8,10 @@
 
 #include <stdio.h>
 
+#define ANY_TYPE                                                                                   \
+    "*/"                                                                                           \
+    "*" /* in two, so that no comment seems to start */
+
 enum body { BODY_NONE, BODY_KIND, BODY_PATCH, BODY_DELETE };
 enum answer { ANSWER_KIND, ANSWER_LIST, ANSWER_STATUS, ANSWER_TEXT };
 
@@ -171,7 +175,7 @@ static void body_schema(struct openapi_doc *doc, const struct target *target, en
 static const char *const patch_types[] = {"application/json-patch+json",
                                           "application/merge-patch+json",
                                           "application/strategic-merge-patch+json", NULL};
-static const char *const any_type[] = {"*/*", NULL};
+static const char *const any_type[] = {ANY_TYPE, NULL};
 static const char *const answer_types[] = {"application/json", "application/yaml", NULL};
 
 /* OpenAPI 3: requestBody. */
@@ -223,7 +227,7 @@ static void response(struct openapi_doc *doc, const struct api_struct *type)
         emit_key(e, "content");
         emit_open(e, '{');
         for (const char *const *it = answer_types; *it != NULL; it++) {
-            emit_key(e, type != NULL ? *it : "*/*");
+            emit_key(e, type != NULL ? *it : ANY_TYPE);
             emit_open(e, '{');
             type_schema(doc, type);
             emit_close(e, '}');

@@ -2,7 +2,7 @@
 #pragma once
 #include "api/val.h"
 
-enum { YAML_NUMBER_SIZE = 64 };
+enum { YAML_NUMBER_SIZE = 96 };
 enum yaml_scalar {
     YAML_SCALAR_STRING,
     YAML_SCALAR_VALUE,   /* boolean, null, or the number in ret_number */

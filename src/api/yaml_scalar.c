@@ -2,13 +2,11 @@
  *
  * Kubernetes turns YAML into JSON with YAML 1.1's reading: y, yes, on and true in their spellings
  * are booleans, ~ is null, 0x, 0o, 0b and a leading zero choose a base, _ may part digits, and
- * integers beyond 64 bits become floating. Numbers come out as JSON has them.
+ * numbers come out as JSON has them, with all their digits.
  */
 #include "api/yaml_int.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static bool is_one_of(struct str text, const char *const *words)
 {
@@ -141,33 +139,50 @@ static void place_point(bool negative, const char *digits, int count, int expone
     *to = '\0';
 }
 
-/* Shortest decimal that reads back the same; plain between 1e-6 and 1e21, as JSON encoders have it.
+/* A floating number in the form JSON encoders give it: no needless zeros, plain between 1e-6 and
+ * 1e21. All its digits stay, though a double has no more than 17. False when it is beyond a double.
  */
-static void format_floating(double value, char ret_text[YAML_NUMBER_SIZE])
+static bool format_floating(const char *text, char ret_text[YAML_NUMBER_SIZE])
 {
-    char shortest[40], digits[20];
-    int precision = 0, count = 0;
-    do {
-        snprintf(shortest, sizeof shortest, "%.*e", precision, value);
-    } while (strtod(shortest, NULL) != value && ++precision < 17);
-    char *mark = strchr(shortest, 'e');
-    bool minus = mark[1] == '-';
-    uint64_t size = 0;
-    str_u64(str_of(mark + 2), &size);
-    int exponent = minus ? -(int)size : (int)size;
-    for (const char *at = shortest; at < mark; at++) {
-        if (*at >= '0' && *at <= '9' && count < 18) {
-            digits[count++] = *at;
+    char digits[64];
+    int count = 0, exponent = -1; /* of the first digit: 12.5 is "125" and 1 */
+    bool negative = *text == '-', point = false;
+    int64_t shift = 0;
+    for (text += *text == '-' || *text == '+'; *text == '.' || (*text >= '0' && *text <= '9');
+         text++) {
+        if (*text == '.') {
+            point = true;
+            continue;
         }
+        bool leading = count == 0 && *text == '0';
+        if (!leading) {
+            digits[count++] = *text;
+        }
+        exponent += point ? (leading ? -1 : 0) : (leading ? 0 : 1);
     }
-    if (value == 0) {
+    while (count > 0 && digits[count - 1] == '0') {
+        count--;
+    }
+    if (count == 0) {
         snprintf(ret_text, YAML_NUMBER_SIZE, "0");
-    } else if (exponent >= -6 && exponent < 21) {
-        place_point(value < 0, digits, count, exponent, ret_text);
-    } else {
-        snprintf(ret_text, YAML_NUMBER_SIZE, "%.*se%c%d", (int)(mark - shortest), shortest,
-                 minus ? '-' : '+', (int)size);
+        return true;
     }
+    if (*text != '\0' && !str_i64(str_of(text + 1 + (text[1] == '+')), &shift)) {
+        return false;
+    }
+    shift += exponent;
+    if (shift > 308) {
+        return false;
+    }
+    if (shift < -324) {
+        snprintf(ret_text, YAML_NUMBER_SIZE, "0");
+    } else if (shift >= -6 && shift < 21) {
+        place_point(negative, digits, count, (int)shift, ret_text);
+    } else {
+        snprintf(ret_text, YAML_NUMBER_SIZE, "%s%c%s%.*se%+d", negative ? "-" : "", digits[0],
+                 count > 1 ? "." : "", count - 1, digits + 1, (int)shift);
+    }
+    return true;
 }
 
 enum yaml_scalar yaml_scalar_resolve(struct str text, enum val_type *ret_type,
@@ -200,13 +215,6 @@ enum yaml_scalar yaml_scalar_resolve(struct str text, enum val_type *ret_type,
     if (is_one_of(text, endless)) {
         return YAML_SCALAR_ENDLESS;
     }
-    if (!looks_floating(tidy)) {
-        return YAML_SCALAR_STRING;
-    }
-    double value = strtod(tidy, NULL);
-    if (!isfinite(value)) {
-        return YAML_SCALAR_STRING;
-    }
-    format_floating(value, ret_number);
-    return YAML_SCALAR_VALUE;
+    return looks_floating(tidy) && format_floating(tidy, ret_number) ? YAML_SCALAR_VALUE
+                                                                     : YAML_SCALAR_STRING;
 }
