@@ -176,7 +176,9 @@ void timer_start(struct loop *loop, struct timer *timer, int64_t delay_ns,
         timer_stop(timer);
     }
     timer->fire = fire;
-    timer->due_ns = loop_mono(loop) + (delay_ns > 0 ? delay_ns : 0);
+    if (__builtin_add_overflow(loop_mono(loop), delay_ns > 0 ? delay_ns : 0, &timer->due_ns)) {
+        timer->due_ns = INT64_MAX; /* never */
+    }
     timer->order = ++loop->timer_order;
     if (loop->timer_shuffle != NULL) {
         timer->order |= random_u64(loop->timer_shuffle) << 40;

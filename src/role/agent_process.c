@@ -230,7 +230,7 @@ int agent_process_main(int argc, char **argv)
     static struct agent_process process;
     struct agent_process *p = &process;
     struct err err = ERR_INIT;
-    signals_block();
+    signals_block("cox-agent");
     if (handoff_read(&p->handoff, &err) != 0) {
         fprintf(stderr, "cox: %s\n", err.message);
         return EXIT_FATAL;

@@ -82,7 +82,7 @@ static const struct http_server_ops line_ops = {
 static void on_upgraded(void *ctx, struct stream *stream, int status,
                         const struct http_header *headers, size_t count, const struct err *err)
 {
-    static const struct http_server_options options = {.idle_ns = INT64_MAX};
+    static const struct http_server_options options = {.idle_ns = 365LL * 86400 * NS_PER_S};
     struct line *line = ctx;
     struct reverse *r = line->reverse;
     if (stream == NULL || r->stopped) {

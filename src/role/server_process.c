@@ -414,7 +414,7 @@ int server_process_main(int argc, char **argv)
         process; /* lives as long as the process: threads hold its address */
     struct server_process *p = &process;
     struct err err = ERR_INIT;
-    signals_block();
+    signals_block("cox-server");
     if (handoff_read(&p->handoff, &err) != 0) {
         fprintf(stderr, "cox: %s\n", err.message);
         return EXIT_FATAL;

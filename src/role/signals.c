@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -31,8 +32,9 @@ static sigset_t ours(void)
     return set;
 }
 
-void signals_block(void)
+void signals_block(const char *name)
 {
+    prctl(PR_SET_NAME, name); /* we were started as /proc/self/exe: tools would show "exe" */
     sigset_t set = ours();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }

@@ -3,7 +3,8 @@
 #pragma once
 #include "io/loop.h"
 
-void signals_block(void); /* first thing, before any thread */
+/* First thing, before any thread; `name` is what ps shows of the process. */
+void signals_block(const char *name);
 struct signals;
 /* `fn` gets SIGTERM, SIGINT and SIGUSR1; SIGUSR2 is handled here. */
 struct signals *signals_watch(struct loop *loop, void (*fn)(void *ctx, int signal), void *ctx);
