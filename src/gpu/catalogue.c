@@ -71,6 +71,8 @@ static uint64_t hash(uint64_t seed, struct str text)
     for (size_t i = 0; i < text.n; i++) {
         value = (value ^ (uint8_t)text.p[i]) * 0x100000001b3u;
     }
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u; /* spreads it over all bits */
+    value = (value ^ value >> 27) * 0x94d049bb133111ebu;
     return value ^ value >> 31;
 }
 

@@ -23,9 +23,9 @@
 enum { CLIENTS_MAX = 256, BATCH = 64, PACKET_MAX = 65535 };
 #define IDLE_NS (10 * NS_PER_S)
 
-METRIC(udp_queries, METRIC_KIND_COUNTER, "coredns_dns_requests_total", "proto=\"udp\"",
+METRIC(udp_queries, METRIC_KIND_COUNTER, "cox_dns_requests_total", "proto=\"udp\"",
        "DNS questions received");
-METRIC(tcp_queries, METRIC_KIND_COUNTER, "coredns_dns_requests_total", "proto=\"tcp\"",
+METRIC(tcp_queries, METRIC_KIND_COUNTER, "cox_dns_requests_total", "proto=\"tcp\"",
        "DNS questions received");
 
 struct dns_server {

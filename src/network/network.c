@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/net.h"
+#include "network/conntrack.h"
 #include "network/dns_server.h"
 #include "network/namespace.h"
 #include "network/nodes.h"
@@ -187,11 +189,39 @@ static int set_sysctls(const struct network *network, struct err *err)
     return rc;
 }
 
+struct port_list {
+    const struct host_port *ports;
+    size_t count;
+};
+
+/* Flows to a host port that go to another pod than its present one. */
+static bool is_stale_flow(void *ctx, const struct conntrack_flow *flow)
+{
+    const struct port_list *list = ctx;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct host_port *port = &list->ports[i];
+        if (port->protocol == flow->protocol && port->host_port == flow->port &&
+            (port->host_address == 0 || port->host_address == flow->address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int host_ports_changed(void *ctx, bool add, const struct host_port *ports, size_t count,
                               struct err *err)
 {
     struct network *network = ctx;
-    return service_rules_host_ports(network->rules, add, ports, count, err);
+    struct port_list list = {ports, count};
+    bool datagrams = false;
+    int rc = service_rules_host_ports(network->rules, add, ports, count, err);
+    for (size_t i = 0; i < count; i++) {
+        datagrams |= ports[i].protocol == IPPROTO_UDP;
+    }
+    if (rc == 0 && datagrams) {
+        rc = conntrack_forget(network->netns_fd, IPPROTO_UDP, is_stale_flow, &list, err);
+    }
+    return rc;
 }
 
 static int open_parts(struct network *network, struct err *err)
@@ -200,7 +230,8 @@ static int open_parts(struct network *network, struct err *err)
                                           .pods = network->pod_range,
                                           .cluster = network->cluster_range,
                                           .services = network->service_range,
-                                          .bridge = network->bridge};
+                                          .bridge = network->bridge,
+                                          .dns_address = network->dns_address};
     int rc = service_rules_new(&rules, &network->rules, err);
     struct pods_options pods = {.loop = network->loop,
                                 .netns_fd = network->netns_fd,

@@ -77,6 +77,7 @@ void nft_load_source(struct nft_batch *batch, unsigned reg);      /* ip saddr */
 void nft_load_destination(struct nft_batch *batch, unsigned reg); /* ip daddr */
 void nft_load_protocol(struct nft_batch *batch, unsigned reg);
 void nft_load_port(struct nft_batch *batch, unsigned reg); /* destination port */
+void nft_load_source_port(struct nft_batch *batch, unsigned reg);
 void nft_load_mark(struct nft_batch *batch, unsigned reg);
 void nft_load_output_index(struct nft_batch *batch, unsigned reg); /* oif */
 void nft_load_ct_state(struct nft_batch *batch, unsigned reg);
@@ -95,6 +96,7 @@ void nft_dynamic_set(struct nft_batch *batch, const char *set, enum nft_dynamic 
                      unsigned key_reg, unsigned data_reg, uint64_t timeout_ms);
 void nft_go(struct nft_batch *batch, const char *chain, bool jump);
 void nft_accept(struct nft_batch *batch);
+void nft_no_track(struct nft_batch *batch); /* no connection is remembered for the packet */
 void nft_return(struct nft_batch *batch);
 void nft_drop(struct nft_batch *batch);
 void nft_destination_nat(struct nft_batch *batch, unsigned address_reg, unsigned port_reg);

@@ -87,6 +87,11 @@ void nft_load_port(struct nft_batch *batch, unsigned reg)
     load_payload(batch, reg, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2); /* tcp, udp and sctp alike */
 }
 
+void nft_load_source_port(struct nft_batch *batch, unsigned reg)
+{
+    load_payload(batch, reg, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
+}
+
 static void load_meta(struct nft_batch *batch, unsigned reg, uint32_t key)
 {
     struct nlmsghdr *message = begin(batch, "meta");
@@ -228,6 +233,12 @@ static void put_verdict_expression(struct nft_batch *batch, int code, const char
 void nft_go(struct nft_batch *batch, const char *chain, bool jump)
 {
     put_verdict_expression(batch, jump ? NFT_JUMP : NFT_GOTO, chain);
+}
+
+void nft_no_track(struct nft_batch *batch)
+{
+    begin(batch, "notrack");
+    end(batch);
 }
 
 void nft_accept(struct nft_batch *batch)

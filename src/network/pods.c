@@ -112,7 +112,10 @@ static void refill_work(struct job *job)
         rc = pod_link_new(&refill->netlink, &refill->options, refill->addresses[i],
                           &refill->links[i], &refill->err);
         refill->made[i] = rc == 0;
-        rc = rc == ERR_EXISTS ? 0 : rc; /* an old link not yet gone: another address will do */
+        if (rc == ERR_EXISTS) { /* an old link not yet gone: another address will do */
+            refill->err = (struct err)ERR_INIT;
+            rc = 0;
+        }
     }
     netlink_close(&refill->netlink);
 }

@@ -6,6 +6,8 @@
  *   input, forward, output     -> check: refuses what has nobody behind it, and what is left of the
  *                              service range after dispatch
  *
+ *   prerouting, output (raw)   -> dns: queries to the DNS in process are not tracked
+ *
  * Registers in dispatch and check: R(0) address, R(1) protocol, R(2) port.
  */
 #include "network/service_base.h"
@@ -170,6 +172,40 @@ static void build_postrouting(struct nft_batch *batch, const struct service_rule
     nft_rule_end(batch);
 }
 
+/* DNS over UDP is answered on this node: connections of a packet each would only fill the table
+ * (and meet its races). */
+static void build_no_track(struct nft_batch *batch, const struct service_rules_options *options)
+{
+    static const struct nft_hook in = {"filter", NF_INET_PRE_ROUTING, -300},
+                                 out = {"filter", NF_INET_LOCAL_OUT, -300};
+    uint32_t address = htonl(options->dns_address);
+    uint16_t port = htons(53);
+    uint8_t udp = IPPROTO_UDP;
+    if (options->dns_address == 0) {
+        return;
+    }
+    nft_chain_add(batch, "dns", NULL);
+    for (int answers = 0; answers < 2; answers++) {
+        nft_rule_begin(batch, "dns");
+        nft_load_protocol(batch, 0);
+        nft_compare(batch, 0, true, &udp, 1);
+        (answers ? nft_load_source : nft_load_destination)(batch, 0);
+        nft_compare(batch, 0, true, &address, 4);
+        (answers ? nft_load_source_port : nft_load_port)(batch, 0);
+        nft_compare(batch, 0, true, &port, 2);
+        nft_no_track(batch);
+        nft_rule_end(batch);
+    }
+    nft_chain_add(batch, "dns-prerouting", &in);
+    nft_rule_begin(batch, "dns-prerouting");
+    nft_go(batch, "dns", true);
+    nft_rule_end(batch);
+    nft_chain_add(batch, "dns-output", &out);
+    nft_rule_begin(batch, "dns-output");
+    nft_go(batch, "dns", true);
+    nft_rule_end(batch);
+}
+
 static void build_check(struct nft_batch *batch, const struct service_rules_options *options)
 {
     uint32_t known = 1u << 1 | 1u << 2; /* established, related */
@@ -217,4 +253,5 @@ void service_base_build(struct nft_batch *batch, const struct service_rules_opti
     build_dispatch(batch, options);
     build_postrouting(batch, options);
     build_check(batch, options);
+    build_no_track(batch, options);
 }

@@ -7,6 +7,7 @@
 #include "network/services.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -110,46 +111,58 @@ static bool has_endpoint(const struct endpoints *endpoints, const struct conntra
     return false;
 }
 
-/* The flow was sent to this port of a Service. */
-static bool is_meant(const struct service_port *port, const struct conntrack_flow *flow)
+/* UDP ports by where clients send to: "ADDRESS/PORT", or "0/PORT" for a node port. */
+static void flow_key(uint32_t address, uint16_t port, char ret_key[24])
 {
-    if (port->protocol != IPPROTO_UDP) {
-        return false;
-    }
-    if (port->node_port != 0 && port->node_port == flow->port && flow->translated) {
-        return true;
-    }
-    for (size_t i = 0; i < port->vips.count; i++) {
-        if (port->vips.items[i].address == flow->address && port->port == flow->port) {
-            return true;
+    snprintf(ret_key, 24, "%x/%u", address, port);
+}
+
+static void index_ports(struct services *services, struct map *index)
+{
+    char key[24];
+    MAP_EACH (entry, &services->applied) {
+        struct ports *ports = entry->value;
+        VEC_EACH (port, ports) {
+            if (port->protocol != IPPROTO_UDP) {
+                continue;
+            }
+            VEC_EACH (vip, &port->vips) {
+                flow_key(vip->address, port->port, key);
+                map_set(index, str_of(key), port);
+            }
+            if (port->node_port != 0) {
+                flow_key(0, port->node_port, key);
+                map_set(index, str_of(key), port);
+            }
         }
     }
-    return false;
 }
 
 /* It goes where nobody is any more, or (sent before there were endpoints) nowhere. */
 static bool flow_is_stale(void *ctx, const struct conntrack_flow *flow)
 {
-    struct services *services = ctx;
-    MAP_EACH (entry, &services->applied) {
-        struct ports *ports = entry->value;
-        VEC_EACH (port, ports) {
-            if (is_meant(port, flow)) {
-                return !has_endpoint(&port->all, flow) && !has_endpoint(&port->local, flow);
-            }
-        }
+    const struct map *index = ctx;
+    char key[24];
+    flow_key(flow->address, flow->port, key);
+    const struct service_port *port = map_get(index, str_of(key));
+    if (port == NULL && flow->translated) {
+        flow_key(0, flow->port, key);
+        port = map_get(index, str_of(key));
     }
-    return false;
+    return port != NULL && !has_endpoint(&port->all, flow) && !has_endpoint(&port->local, flow);
 }
 
 static void forget_flows(struct services *services)
 {
     struct err err = ERR_INIT;
+    struct map index = MAP_INIT;
     services->datagrams = false;
-    if (conntrack_forget(services->options.netns_fd, IPPROTO_UDP, flow_is_stale, services, &err) !=
+    index_ports(services, &index);
+    if (conntrack_forget(services->options.netns_fd, IPPROTO_UDP, flow_is_stale, &index, &err) !=
         0) {
         LOG_WARN("network", "cannot forget old flows", LOG_ERR(&err));
     }
+    map_done(&index);
 }
 
 int services_sync(struct services *services, struct err *err)
