@@ -74,6 +74,23 @@ static void fill_fields(struct object *object, const struct api_resource *storag
     }
 }
 
+/* An event without a source component counts as its reporting controller's. */
+static void fill_source(struct object *object, const struct api_resource *storage)
+{
+    size_t source = object->field_count, reporting = object->field_count;
+    for (size_t i = 0; i < object->field_count; i++) {
+        if (strcmp(storage->field_selectors[i], "source") == 0) {
+            source = i;
+        } else if (strcmp(storage->field_selectors[i], "reportingComponent") == 0) {
+            reporting = i;
+        }
+    }
+    if (source < object->field_count && reporting < object->field_count &&
+        object->fields[source].n == 0) {
+        object->fields[source] = object->fields[reporting];
+    }
+}
+
 static struct str in_json(const struct object *object, struct object_span span)
 {
     return span.at > 0 ? str_at(object->json + span.at, span.n) : STR_NONE;
@@ -114,6 +131,9 @@ static struct object *assemble(const struct api_resource *resource, struct str j
         object->label_bloom |= object_bloom_bits(index->labels.items[i].hash);
     }
     fill_fields(object, storage, index, block + room_at);
+    if (fields > 0) {
+        fill_source(object, storage);
+    }
     return object;
 }
 

@@ -31,6 +31,7 @@ and zero differ. Order of fields is the order on output. Words:
       column "Name" TYPE FORMAT|- PRIORITY   of the server's tables, with a " text
 """
 
+import json
 import re
 import sys
 
@@ -56,7 +57,7 @@ class Type:
             for name, doc in (("kind", "Which kind of object this is."),
                               ("apiVersion", "Group and version whose schema this object follows.")):
                 self.fields.append(Field(name=name, number=0, outer=0, type="string", shape="one",
-                                         words={}, pointer=False, doc=doc))
+                                         nested=None, struct=None, words={}, pointer=False, doc=doc))
 
 
 class Resource:
@@ -141,13 +142,51 @@ class Schema:
     def check(self):
         for type_ in self.types.values():
             for field in type_.fields:
+                where = f"{type_.package.name}.{type_.name}.{field.name}"
                 if field.type not in SCALARS:
                     name = field.type if "." in field.type else type_.package.name + "." + field.type
                     if name not in self.types:
-                        sys.exit(f"{type_.package.name}.{type_.name}.{field.name}: no type {name}")
+                        sys.exit(f"{where}: no type {name}")
                     field.struct = self.types[name]
+                try:
+                    check_field(field)
+                except (SchemaError, ValueError) as error:
+                    sys.exit(f"{where}: {error}")
         for resource in self.resources:
             resource.type = self.types[resource.package.name + "." + resource.kind]
+        self.check_docs()
+
+    def check_docs(self):
+        """kubectl explain must have something to say about everything that is served."""
+        todo = [r.type for r in self.resources if r.served]
+        todo += [self.types[body] for r in self.resources if r.served
+                 for _, body, _ in r.subresources if body in self.types]
+        seen = set()
+        while todo:
+            type_ = todo.pop()
+            if type_ in seen:
+                continue
+            seen.add(type_)
+            for field in type_.fields:
+                if not field.doc or not type_.doc:
+                    sys.exit(f"{type_.package.name}.{type_.name}.{field.name}: served, but has no text")
+                if field.struct is not None:
+                    todo.append(field.struct)
+
+
+def check_field(field):
+    words = field.words
+    names = {f.name for f in field.struct.fields} if field.struct is not None else set()
+    for key in words["map"].split(",") if "map" in words else []:
+        if field.shape != "list" or key not in names:
+            raise SchemaError(f"no key {key} in the members")
+    if words.get("merge") and (field.shape != "list" or words["merge"] not in names):
+        raise SchemaError(f"no merge key {words['merge']} in the members")
+    if "default" in words:
+        default = json.loads(words["default"])
+        if isinstance(default, str) and "enum" in words and \
+                default not in [v.replace('""', "") for v in words["enum"].split("|")]:
+            raise SchemaError(f"the default {default} is no value of the enum")
 
 
 def parse_field(text):

@@ -83,9 +83,9 @@ class Tables:
 
     def field(self, field, index):
         words = field.words
-        shape, kind, struct = field.shape, SCALAR_ENUM.get(field.type, "STRUCT"), field.__dict__.get("struct")
+        shape, kind, struct = field.shape, SCALAR_ENUM.get(field.type, "STRUCT"), field.struct
         struct_ref = f"&struct_{self.ids[struct]}" if struct is not None else "NULL"
-        if field.__dict__.get("nested"):
+        if field.nested:
             kind, struct_ref = "NESTED", f"&nested_{self.nest(field)}"
         list_type = "API_LIST_NONE"
         if shape == "list":

@@ -103,6 +103,10 @@ static void has_a_header(void **state)
     assert_true(str_is(field_value(object, "reason"), "a\n\"b"));
     assert_true(str_is(field_value(object, "involvedObject.kind"), "Pod"));
     object_unref(object);
+    object = make(resource_of("", "events"),
+                  "{\"metadata\":{\"name\":\"e\"},\"reportingComponent\":\"r\"}", 1);
+    assert_true(str_is(field_value(object, "source"), "r"));
+    object_unref(object);
     object = make(resource_of("", "nodes"), "{\"metadata\":{\"name\":\"e\"}}", 1);
     assert_true(str_is(field_value(object, "spec.unschedulable"), "false"));
     object_unref(object);
