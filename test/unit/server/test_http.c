@@ -1,0 +1,515 @@
+/* test_http.c: the server behind real sockets: TLS with client certificates, tokens, watches, peers
+ * that leave, and nodes reached over connections that they turned round. */
+#include "../cmocka_all.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "io/tls.h"
+#include "pki/certificate.h"
+#include "server/server.h"
+#include "store/store.h"
+#include "wire/http.h"
+
+struct fixture {
+    struct loop *loop;
+    struct store *store;
+    struct cache *cache;
+    struct sequencer *sequencer;
+    struct server *server;
+    struct key *key, *ca_key;
+    struct certificate *ca;
+    struct buf ca_pem;
+    struct listener *listener;
+    struct tls_context *tls;
+    char address[32];
+    bool ready;
+};
+
+static bool spin(struct fixture *f, const bool *flag);
+
+static void on_accept(void *ctx, struct listener *listener, struct stream *stream)
+{
+    server_serve_connection(((struct fixture *)ctx)->server, stream);
+}
+static const struct listener_ops listener_ops = {.on_accept = on_accept};
+
+static void on_ready(void *ctx, const struct err *err)
+{
+    if (err->code != 0) {
+        fail_msg("%s", err->message);
+    }
+    ((struct fixture *)ctx)->ready = true;
+}
+
+static struct tls_context *tls_for(struct fixture *f, const char *name, const char *group,
+                                   bool server)
+{
+    struct key *key = NULL;
+    struct certificate *certificate = NULL;
+    struct buf pem BUF_CLEANUP = BUF_INIT, key_pem BUF_CLEANUP = BUF_INIT;
+    struct err err = ERR_INIT;
+    struct str groups[] = {str_of(group)}, addresses[] = {STR("127.0.0.1")};
+    int64_t now = clock_wall(clock_real());
+    struct certificate_options options = {
+        .common_name = str_of(name),
+        .organizations = groups,
+        .organization_count = group != NULL,
+        .addresses = addresses,
+        .address_count = 1,
+        .usage = server ? CERTIFICATE_SERVER : CERTIFICATE_CLIENT,
+        .not_before_ns = now - 60 * NS_PER_S,
+        .not_after_ns = now + 3600 * NS_PER_S,
+    };
+    assert_int_equal(key_generate(&key, &err), 0);
+    assert_int_equal(
+        certificate_issue(f->ca, f->ca_key, key, &options, random_real(), &certificate, &err), 0);
+    certificate_write_pem(certificate, &pem, &err);
+    key_write_pem(key, &key_pem, &err);
+    struct tls_options tls = {.certificate_pem = buf_view(&pem),
+                              .key_pem = buf_view(&key_pem),
+                              .ca_pem = buf_view(&f->ca_pem),
+                              .alpn = STR("h2,http/1.1")};
+    struct tls_context *context = server ? tls_server_new(&tls, &err) : tls_client_new(&tls, &err);
+    if (context == NULL) {
+        fail_msg("%s", err.message);
+    }
+    key_unref(key);
+    certificate_unref(certificate);
+    return context;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_new(struct fixture);
+    struct err err = ERR_INIT;
+    int fd = -1;
+    int64_t now = clock_wall(clock_real());
+    f->loop = loop_new();
+    struct store_options store = {.path = "m", .history_ns = NS_PER_S * 60, .clock = clock_real()};
+    assert_int_equal(store_memory.open(&store, &f->store, &err), 0);
+    f->cache = cache_new(0);
+    assert_int_equal(sequencer_new(f->loop, f->store, f->cache, &f->sequencer, &err), 0);
+    assert_int_equal(key_generate(&f->key, &err), 0);
+    assert_int_equal(key_generate(&f->ca_key, &err), 0);
+    assert_int_equal(certificate_new_ca(f->ca_key, STR("ca"), now - NS_PER_S * 60,
+                                        now + NS_PER_S * 7200, random_real(), &f->ca, &err),
+                     0);
+    certificate_write_pem(f->ca, &f->ca_pem, &err);
+    struct server_options options = {.loops = &f->loop,
+                                     .loop_count = 1,
+                                     .cache = f->cache,
+                                     .sequencer = f->sequencer,
+                                     .token_keys = &f->key,
+                                     .token_key_count = 1};
+    assert_int_equal(server_new(&options, &f->server, &err), 0);
+    f->tls = tls_for(f, "server", NULL, true);
+    assert_int_equal(net_bind(STR("127.0.0.1:0"), &fd, &err), 0);
+    struct sockaddr_in at;
+    socklen_t size = sizeof at;
+    getsockname(fd, (struct sockaddr *)&at, &size);
+    snprintf(f->address, sizeof f->address, "127.0.0.1:%d", ntohs(at.sin_port));
+    f->listener = listener_new(f->loop, fd, f->tls, &listener_ops, f);
+    server_start(f->server, on_ready, f);
+    assert_true(spin(f, &f->ready));
+    *state = f;
+    return 0;
+}
+
+/* ---- running the loop until something is true ---- */
+
+struct spinner {
+    struct timer timer;
+    struct fixture *f;
+    const bool *flag;
+    int left;
+};
+
+static void tick(struct timer *timer)
+{
+    struct spinner *s = container_of(timer, struct spinner, timer);
+    if (*s->flag || s->left-- == 0) {
+        loop_stop(s->f->loop);
+        return;
+    }
+    timer_start(s->f->loop, timer, NS_PER_MS, tick);
+}
+
+static bool spin(struct fixture *f, const bool *flag)
+{
+    struct spinner s = {.f = f, .flag = flag, .left = 8000};
+    timer_start(f->loop, &s.timer, 0, tick);
+    loop_run(f->loop);
+    timer_stop(&s.timer);
+    return *flag;
+}
+
+static void settle(struct fixture *f, int ms)
+{
+    bool never = false;
+    struct spinner s = {.f = f, .flag = &never, .left = ms};
+    timer_start(f->loop, &s.timer, 0, tick);
+    loop_run(f->loop);
+    timer_stop(&s.timer);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    listener_free(f->listener);
+    settle(f, 50);
+    server_free(f->server);
+    sequencer_free(f->sequencer);
+    cache_free(f->cache);
+    f->store->ops->close(f->store);
+    tls_unref(f->tls);
+    certificate_unref(f->ca);
+    key_unref(f->ca_key);
+    key_unref(f->key);
+    buf_done(&f->ca_pem);
+    loop_free(f->loop);
+    free(f);
+    return 0;
+}
+
+/* ---- a client ---- */
+
+struct peer {
+    struct fixture *f;
+    struct tls_context *tls;
+    struct http_client *client;
+};
+struct exchange {
+    struct http_exchange *http;
+    int status;
+    struct buf body;
+    bool ended, some;
+    enum err_code code;
+};
+
+static void on_headers(void *ctx, struct http_exchange *exchange, int status,
+                       const struct http_header *headers, size_t count)
+{
+    ((struct exchange *)ctx)->status = status;
+}
+static void on_data(void *ctx, struct http_exchange *exchange, const char *bytes, size_t size)
+{
+    struct exchange *x = ctx;
+    buf_add(&x->body, bytes, size);
+    x->some = true;
+}
+static void on_end(void *ctx, struct http_exchange *exchange, const struct err *err)
+{
+    struct exchange *x = ctx;
+    x->ended = true;
+    x->code = err != NULL ? err->code : 0;
+}
+static const struct http_client_ops client_ops = {
+    .on_headers = on_headers, .on_data = on_data, .on_end = on_end};
+
+static void on_peer_close(void *ctx, const struct err *err)
+{
+}
+
+static struct stream *dial(struct fixture *f, struct tls_context *tls, const char *alpn)
+{
+    static const struct stream_ops nothing = {0};
+    struct dial_options options = {.address = str_of(f->address), .tls = tls, .alpn = str_of(alpn)};
+    return stream_dial(f->loop, &options, &nothing, NULL);
+}
+
+static struct peer peer_new(struct fixture *f, const char *name, const char *group, int version)
+{
+    struct peer peer = {.f = f};
+    peer.tls = tls_for(f, name, group, false);
+    peer.client = http_client_new(dial(f, peer.tls, version == 2 ? "h2" : "http/1.1"), version,
+                                  on_peer_close, NULL);
+    return peer;
+}
+
+static void peer_done(struct peer *peer)
+{
+    http_client_free(peer->client);
+    tls_unref(peer->tls);
+}
+
+static void begin(struct peer *peer, struct exchange *x, const char *method, const char *path,
+                  const char *body, const char *token)
+{
+    struct http_header headers[1];
+    char *bearer MEM_CLEANUP = mem_printf("Bearer %s", token != NULL ? token : "");
+    struct http_client_request request = {.method = str_of(method),
+                                          .path = str_of(path),
+                                          .authority = str_of(peer->f->address),
+                                          .headers = headers,
+                                          .header_count = token != NULL};
+    headers[0] = (struct http_header){STR("authorization"), str_of(bearer)};
+    if (body != NULL) {
+        request.body = http_body_copy(str_of(body));
+    }
+    *x = (struct exchange){0};
+    x->http = http_send(peer->client, &request, &client_ops, x);
+}
+
+/* Sends, waits, checks the status and that the body has `part`. */
+static void ask(struct peer *peer, const char *method, const char *path, const char *body,
+                int status, const char *part)
+{
+    struct exchange x;
+    begin(peer, &x, method, path, body, NULL);
+    assert_true(spin(peer->f, &x.ended));
+    if (x.status != status || !str_contains(buf_view(&x.body), str_of(part))) {
+        fail_msg("%s %s: %d %.*s", method, path, x.status, (int)x.body.n,
+                 x.body.p != NULL ? x.body.p : "");
+    }
+    buf_done(&x.body);
+}
+
+/* ---- tests ---- */
+
+static void test_identities(void **state)
+{
+    struct fixture *f = *state;
+    for (int version = 1; version <= 2; version++) {
+        struct peer admin = peer_new(f, "admin", "system:masters", version);
+        struct peer jane = peer_new(f, "jane", "dev", version);
+        ask(&admin, "GET", "/api/v1/namespaces", NULL, 200, "NamespaceList");
+        ask(&jane, "GET", "/api/v1/namespaces", NULL, 403, "User \\\"jane\\\"");
+        ask(&jane, "GET", "/livez", NULL, 200, "ok");
+        ask(&admin, "GET", "/api/v1/namespaces/default", NULL, 200, "\"name\":\"default\"");
+        peer_done(&jane);
+        peer_done(&admin);
+    }
+}
+
+static void test_tokens(void **state)
+{
+    struct fixture *f = *state;
+    struct peer admin = peer_new(f, "admin", "system:masters", 2);
+    struct exchange x;
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct val *value = NULL;
+    ask(&admin, "POST", "/api/v1/namespaces/default/serviceaccounts",
+        "{\"metadata\":{\"name\":\"robot\"}}", 201, "robot");
+    begin(&admin, &x, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token", "{}", NULL);
+    assert_true(spin(f, &x.ended));
+    assert_int_equal(x.status, 201);
+    assert_int_equal(val_parse_json(&arena, buf_view(&x.body), &value, NULL), 0);
+    char *token = str_dup_in(&arena, val_text(val_path(value, "status.token")));
+    buf_done(&x.body);
+
+    struct tls_options none = {.ca_pem = buf_view(&f->ca_pem), .alpn = STR("h2")};
+    struct peer robot = {.f = f, .tls = tls_client_new(&none, NULL)};
+    robot.client = http_client_new(dial(f, robot.tls, "h2"), 2, on_peer_close, NULL);
+    ask(&robot, "GET", "/api/v1/pods", NULL, 401, "Unauthorized");
+    ask(&robot, "GET", "/version", NULL, 200, "gitVersion");
+    begin(&robot, &x, "GET", "/api/v1/pods", NULL, token);
+    assert_true(spin(f, &x.ended));
+    assert_int_equal(x.status, 403);
+    assert_true(str_contains(buf_view(&x.body), STR("system:serviceaccount:default:robot")));
+    buf_done(&x.body);
+    token[strlen(token) - 3] ^= 1;
+    begin(&robot, &x, "GET", "/version", NULL, token);
+    assert_true(spin(f, &x.ended));
+    assert_int_equal(x.status, 401);
+    buf_done(&x.body);
+    token[strlen(token) - 3] ^= 1;
+    ask(&admin, "DELETE", "/api/v1/namespaces/default/serviceaccounts/robot", NULL, 200, "robot");
+    begin(&robot, &x, "GET", "/api/v1/pods", NULL, token); /* dies with its account */
+    assert_true(spin(f, &x.ended));
+    assert_int_equal(x.status, 401);
+    buf_done(&x.body);
+    peer_done(&robot);
+    peer_done(&admin);
+}
+
+static void test_watch_and_leave(void **state)
+{
+    struct fixture *f = *state;
+    struct peer admin = peer_new(f, "admin", "system:masters", 2);
+    struct exchange watch;
+    begin(&admin, &watch, "GET", "/api/v1/namespaces/default/configmaps?watch=1", NULL, NULL);
+    settle(f, 20);
+    ask(&admin, "POST", "/api/v1/namespaces/default/configmaps",
+        "{\"metadata\":{\"name\":\"seen\"}}", 201, "seen");
+    assert_true(spin(f, &watch.some));
+    assert_true(str_contains(buf_view(&watch.body), STR("\"ADDED\"")));
+    http_cancel(watch.http);
+    settle(f, 20);
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    server_describe(f->server, &text);
+    assert_true(str_contains(buf_view(&text), STR("watches 0")));
+    buf_done(&watch.body);
+    /* A peer that asks and goes: the write happens or not, nothing breaks. */
+    for (int i = 0; i < 20; i++) {
+        struct peer gone = peer_new(f, "admin", "system:masters", i % 2 + 1);
+        struct exchange x, y;
+        begin(&gone, &x, "GET", "/version", NULL, NULL);
+        spin(f, &x.ended);
+        begin(&gone, &y, "POST", "/api/v1/namespaces/default/configmaps",
+              "{\"metadata\":{\"generateName\":\"gone-\"}}", NULL);
+        settle(f, i % 3);
+        peer_done(&gone);
+        buf_done(&x.body);
+        buf_done(&y.body);
+    }
+    ask(&admin, "GET", "/api/v1/namespaces/default/configmaps/seen", NULL, 200, "seen");
+    peer_done(&admin);
+}
+
+/* ---- a node ---- */
+
+struct node {
+    struct fixture *f;
+    struct tls_context *tls;
+    bool turned;
+    bool echo_closed;
+    struct stream *echo;
+};
+
+static void echo_read(void *ctx, struct stream *stream, const char *bytes, size_t size)
+{
+    stream_write(stream, bytes, size);
+}
+static void echo_close(void *ctx, struct stream *stream, const struct err *err)
+{
+    ((struct node *)ctx)->echo_closed = true;
+}
+static const struct stream_ops echo_ops = {.on_read = echo_read, .on_close = echo_close};
+
+static void node_request(void *ctx, struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    const struct http_request *http = http_request(exchange);
+    struct str auth = http_header_get(http->headers, http->header_count, STR("authorization"));
+    assert_int_equal(auth.n, 0);
+    if (http_upgrade_wanted(exchange).n > 0) {
+        struct http_header header = {STR("x-path"), http->path};
+        http_upgrade(exchange, STR("websocket"), &header, 1, &echo_ops, node);
+        return;
+    }
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    buf_printf(&text, "%.*s %.*s?%.*s", STR_ARG(http->method), STR_ARG(http->path),
+               STR_ARG(http->query));
+    http_respond(exchange, 200, NULL, 0, http_body_copy(buf_view(&text)));
+}
+static void node_abort(void *ctx, struct http_exchange *exchange)
+{
+}
+static const struct http_server_ops node_ops = {.on_request = node_request, .on_abort = node_abort};
+
+static void node_turned(void *ctx, struct stream *stream, int status,
+                        const struct http_header *headers, size_t count, const struct err *err)
+{
+    static const struct http_server_options options = {0};
+    struct node *node = ctx;
+    if (stream == NULL) {
+        fail_msg("reverse: %d %s", status, err != NULL ? err->message : "");
+    }
+    http_serve(stream, &options, &node_ops, node);
+    node->turned = true;
+}
+
+static void node_turn(struct node *node)
+{
+    struct http_client_request request = {.method = STR("GET"),
+                                          .path = STR("/cox/v1/reverse"),
+                                          .authority = str_of(node->f->address)};
+    node->turned = false;
+    http_client_upgrade(dial(node->f, node->tls, "http/1.1"), &request, STR("cox-reverse"),
+                        node_turned, node);
+    assert_true(spin(node->f, &node->turned));
+}
+
+struct tunnelled {
+    struct fixture *f;
+    struct stream *stream;
+    struct buf bytes;
+    bool done, some, closed;
+};
+
+static void tunnel_read(void *ctx, struct stream *stream, const char *bytes, size_t size)
+{
+    struct tunnelled *t = ctx;
+    buf_add(&t->bytes, bytes, size);
+    t->some = true;
+}
+static void tunnel_close(void *ctx, struct stream *stream, const struct err *err)
+{
+    ((struct tunnelled *)ctx)->closed = true;
+}
+static const struct stream_ops tunnel_ops = {.on_read = tunnel_read, .on_close = tunnel_close};
+
+static void tunnel_open(void *ctx, struct stream *stream, int status,
+                        const struct http_header *headers, size_t count, const struct err *err)
+{
+    struct tunnelled *t = ctx;
+    if (stream == NULL) {
+        fail_msg("exec: %d %s", status, err != NULL ? err->message : "");
+    }
+    assert_true(
+        str_starts(http_header_get(headers, count, STR("x-path")), STR("/exec/default/p/c")));
+    t->stream = stream;
+    t->done = true;
+    stream_set_ops(stream, &tunnel_ops, t);
+    stream_write(stream, "ping", 4);
+}
+
+static void test_node(void **state)
+{
+    struct fixture *f = *state;
+    struct peer admin = peer_new(f, "admin", "system:masters", 2);
+    struct node node = {.f = f, .tls = tls_for(f, "system:node:n1", "system:nodes", false)};
+    struct tunnelled t = {.f = f};
+    ask(&admin, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n1\"}}", 201, "n1");
+    ask(&admin, "POST", "/api/v1/namespaces/default/serviceaccounts",
+        "{\"metadata\":{\"name\":\"default\"}}", 201, "default");
+    ask(&admin, "POST", "/api/v1/namespaces/default/pods",
+        "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":"
+        "\"c\",\"image\":\"i\"}]}}",
+        201, "n1");
+    ask(&admin, "GET", "/api/v1/namespaces/default/pods/p/log", NULL, 503, "cannot be reached");
+    node_turn(&node);
+    assert_int_equal(server_reverse_count(f->server, STR("n1")), 1);
+    ask(&admin, "GET", "/api/v1/namespaces/default/pods/p/log?tailLines=5&container=c", NULL, 200,
+        "GET /containerLogs/default/p/c?tailLines=5");
+    ask(&admin, "GET", "/api/v1/namespaces/default/pods/p/log?container=x", NULL, 400,
+        "container x is not valid for pod p");
+    assert_int_equal(server_reverse_count(f->server, STR("n1")), 0);
+    node_turn(&node);
+    ask(&admin, "GET", "/api/v1/nodes/n1/proxy/stats/summary?a=b", NULL, 200,
+        "GET /stats/summary?a=b");
+    node_turn(&node);
+    ask(&admin, "GET", "/api/v1/namespaces/default/pods/p/exec?command=ls", NULL, 400,
+        "Upgrade request required");
+    struct http_client_request request = {
+        .method = STR("GET"),
+        .path = STR("/api/v1/namespaces/default/pods/p/exec?command=ls&stdin=true"),
+        .authority = str_of(f->address)};
+    http_client_upgrade(dial(f, admin.tls, "http/1.1"), &request, STR("websocket"), tunnel_open,
+                        &t);
+    assert_true(spin(f, &t.done));
+    assert_true(spin(f, &t.some));
+    assert_true(str_is(buf_view(&t.bytes), "ping"));
+    stream_close(t.stream);
+    assert_true(spin(f, &t.closed));
+    assert_true(spin(f, &node.echo_closed));
+    buf_done(&t.bytes);
+    tls_unref(node.tls);
+    peer_done(&admin);
+    settle(f, 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_identities, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_watch_and_leave, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_node, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("server-http", tests, NULL, NULL);
+}
