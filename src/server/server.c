@@ -7,6 +7,7 @@
 #include "server/authn/authn.h"
 #include "server/authz/authz.h"
 #include "server/bootstrap/bootstrap.h"
+#include "server/http/connection.h"
 #include "server/info/info.h"
 #include "server/server_int.h"
 #include "server/subresource/reverse.h"
@@ -84,6 +85,7 @@ int server_new(const struct server_options *options, struct server **ret_server,
     server->cache = options->cache;
     server->sequencer = options->sequencer;
     find_known(&server->known);
+    server->lanes = connection_lanes_new(server);
     server->pages = pages_new();
     server->documents = documents_new();
     server->authn = authn_new(server);
@@ -115,6 +117,7 @@ void server_free(struct server *server)
         key_unref(server->options.token_keys[i]);
     }
     vec_done(&server->endpoints);
+    free(server->lanes);
     arena_done(&server->arena);
     free(server);
 }
@@ -154,11 +157,6 @@ void server_start(struct server *server, void (*on_ready)(void *ctx, const struc
 bool server_ready(const struct server *server)
 {
     return atomic_load(&server->ready) && !atomic_load(&server->draining);
-}
-
-void server_drain(struct server *server)
-{
-    atomic_store(&server->draining, true);
 }
 
 void server_add_endpoint(struct server *server, const char *path, bool anonymous, endpoint_fn *fn,

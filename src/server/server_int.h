@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/list.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "server/request.h"
@@ -30,6 +31,13 @@ struct endpoint {
     void *ctx;
 };
 
+/* The connections of one I/O loop; touched on that loop only. */
+struct lane {
+    struct loop *loop;
+    struct list connections;
+    struct task drain;
+};
+
 struct server {
     struct server_options options; /* texts in the arena */
     struct arena arena;
@@ -47,6 +55,7 @@ struct server {
     struct {
         VEC_OF(struct endpoint);
     } endpoints;
+    struct lane *lanes; /* options.loop_count of them */
     _Atomic bool ready, draining;
     _Atomic int64_t requests, watches; /* in flight */
 };

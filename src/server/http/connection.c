@@ -5,14 +5,23 @@
  * answer leaves the request running to its end, whose answer is then dropped; a streaming body owns
  * its request.
  */
+#include <stdlib.h>
+
 #include "server/authn/authn.h"
 #include "server/authn/impersonation.h"
 #include "server/http/answer.h"
 #include "server/http/call.h"
+#include "server/http/connection.h"
 #include "server/info/info.h"
 #include "server/server_int.h"
 
 enum { BODY_LIMIT = 3 * 1024 * 1024 };
+
+struct connection {
+    struct list link; /* in its lane */
+    struct server *server;
+    struct http_connection *http;
+};
 
 /* ---- requests ---- */
 
@@ -126,7 +135,7 @@ static void run(struct request *request, const struct http_request *http)
 
 static void on_request(void *ctx, struct http_exchange *exchange)
 {
-    struct server *server = ctx;
+    struct server *server = ((struct connection *)ctx)->server;
     const struct http_request *http = http_request(exchange);
     struct loop *loop = http_exchange_loop(exchange);
     struct identity *identity = NULL;
@@ -173,13 +182,61 @@ static void on_abort(void *ctx, struct http_exchange *exchange)
     }
 }
 
-static const struct http_server_ops server_ops = {.on_request = on_request, .on_abort = on_abort};
+/* ---- connections ---- */
+
+static void on_connection_end(void *ctx)
+{
+    struct connection *connection = ctx;
+    list_remove(&connection->link);
+    free(connection);
+}
+
+static const struct http_server_ops server_ops = {
+    .on_request = on_request, .on_abort = on_abort, .on_end = on_connection_end};
 
 void server_serve_connection(struct server *server, struct stream *stream)
 {
     const struct http_server_options options = {.body_limit = BODY_LIMIT};
-    struct http_connection *connection = http_serve(stream, &options, &server_ops, server);
+    struct connection *connection = mem_new(struct connection);
+    struct loop *loop = stream_loop(stream);
+    connection->server = server;
+    list_init(&connection->link);
+    for (size_t i = 0; i < server->options.loop_count; i++) {
+        if (server->lanes[i].loop == loop) {
+            list_append(&server->lanes[i].connections, &connection->link);
+        }
+    }
+    connection->http = http_serve(stream, &options, &server_ops, connection);
     if (atomic_load(&server->draining)) {
-        http_connection_drain(connection);
+        http_connection_drain(connection->http);
+    }
+}
+
+static void drain_lane(struct task *task)
+{
+    struct lane *lane = container_of(task, struct lane, drain);
+    LIST_EACH_SAFE (it, &lane->connections) {
+        http_connection_drain(container_of(it, struct connection, link)->http);
+    }
+}
+
+struct lane *connection_lanes_new(struct server *server)
+{
+    struct lane *lanes = mem_array(struct lane, server->options.loop_count);
+    for (size_t i = 0; i < server->options.loop_count; i++) {
+        lanes[i].loop = server->options.loops[i];
+        lanes[i].drain.run = drain_lane;
+        list_init(&lanes[i].connections);
+    }
+    return lanes;
+}
+
+void server_drain(struct server *server)
+{
+    if (atomic_exchange(&server->draining, true)) {
+        return;
+    }
+    for (size_t i = 0; i < server->options.loop_count; i++) {
+        loop_post(server->lanes[i].loop, &server->lanes[i].drain);
     }
 }

@@ -86,14 +86,17 @@ static void answer_text(struct request *request, int status, struct buf *text)
     buf_done(text);
 }
 
-/* /readyz says no until the first-start objects are there, and again while draining. */
+/* /readyz says no until the first-start objects are there, while the disk takes no writes, and
+ * again while draining. Details of a failure are for those who are known. */
 void info_health(struct request *request)
 {
     struct server *server = request->server;
     bool ready_asked = str_starts(request->route.path, STR("/readyz"));
     bool started = atomic_load(&server->ready);
     bool draining = atomic_load(&server->draining);
-    bool good = !ready_asked || (started && !draining);
+    struct err disk = ERR_INIT;
+    bool writes = !ready_asked || sequencer_health(server->sequencer, &disk) == 0;
+    bool good = !ready_asked || (started && !draining && writes);
     struct buf text = BUF_INIT;
     if (query_get(&request->options, "verbose").p != NULL || !good) {
         struct str name = str_from(request->route.path, 1);
@@ -102,6 +105,8 @@ void info_health(struct request *request)
         if (ready_asked) {
             buf_printf(&text, "[%c]poststarthook/bootstrap %s\n", started ? '+' : '-',
                        started ? "ok" : "failed: not finished");
+            buf_printf(&text, "[%c]store %s%s\n", writes ? '+' : '-', writes ? "ok" : "failed: ",
+                       !writes && request->identity->authenticated ? disk.message : "");
             buf_printf(&text, "[%c]shutdown %s\n", draining ? '-' : '+',
                        draining ? "failed: process is shutting down" : "ok");
         }
