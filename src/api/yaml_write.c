@@ -41,7 +41,7 @@ static bool is_printable(struct str text)
 static bool is_plain(struct str text)
 {
     char first = text.p[0], second = text.n > 1 ? text.p[1] : ' ';
-    if (strchr(",[]{}#&*!|>'\"%@`=", first) != NULL || first == ' ' || text.p[text.n - 1] == ' ' ||
+    if (strchr(",[]{}#&*!|>'\"%@`", first) != NULL || first == ' ' || text.p[text.n - 1] == ' ' ||
         (strchr("-?:", first) != NULL && second == ' ') || str_starts(text, STR("---")) ||
         str_starts(text, STR("..."))) {
         return false;
@@ -49,6 +49,21 @@ static bool is_plain(struct str text)
     for (size_t i = 0; i < text.n; i++) {
         char next = i + 1 < text.n ? text.p[i + 1] : ' ';
         if ((text.p[i] == ':' && next == ' ') || (text.p[i] == ' ' && next == '#')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* 2006-01-02, with or without a time: older readers take it for a date. */
+static bool is_date(struct str text)
+{
+    if (text.n < 8 || text.p[4] != '-') {
+        return false;
+    }
+    for (size_t i = 0; i < text.n; i++) {
+        bool digit = text.p[i] >= '0' && text.p[i] <= '9';
+        if (!digit && (i < 4 || memchr("-+:.TtZz ", text.p[i], 9) == NULL)) {
             return false;
         }
     }
@@ -130,7 +145,7 @@ static void write_string(struct str text, size_t indent, struct buf *out)
     enum val_type type;
     char number[YAML_NUMBER_SIZE];
     bool lines = text.n > 0 && memchr(text.p, '\n', text.n) != NULL;
-    if (!is_printable(text) || text.n == 0 ||
+    if (!is_printable(text) || text.n == 0 || is_date(text) ||
         yaml_scalar_resolve(text, &type, number) != YAML_SCALAR_STRING) {
         write_double(text, out);
     } else if (lines && text.p[0] != ' ' && text.p[0] != '\n' && indent > 0) {
