@@ -67,6 +67,7 @@ void stream_write_shared(struct stream *stream, const void *bytes, size_t size,
 struct buf *stream_write_begin(struct stream *stream);
 void stream_write_end(struct stream *stream);
 size_t stream_queued(const struct stream *stream); /* bytes the kernel has not taken */
+uint64_t stream_sent(const struct stream *stream); /* bytes that it has taken, ever */
 /* Gives bytes back that were read too far (before an upgrade): they come first through on_read, in
  * the next turn. */
 void stream_unread(struct stream *stream, const void *bytes, size_t size);

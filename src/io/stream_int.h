@@ -79,9 +79,10 @@ struct stream {
     struct write_chunk *pinned; /* plain: the last one that libuv points into */
     size_t queued;              /* plaintext not yet handed down */
     size_t write_size;          /* plain: of the write in flight */
-    size_t begin_size;          /* between stream_write_begin and _end */
-    struct buf control;         /* TLS: records made outside a flush */
-    struct buf cipher;          /* TLS: what the kernel did not take; in flight when request_busy */
+    uint64_t sent;
+    size_t begin_size;  /* between stream_write_begin and _end */
+    struct buf control; /* TLS: records made outside a flush */
+    struct buf cipher;  /* TLS: what the kernel did not take; in flight when request_busy */
     size_t cipher_done;
     struct buf stash;  /* TLS: undecrypted input left over by a pause */
     struct buf unread; /* plaintext to deliver first */

@@ -89,6 +89,11 @@ size_t stream_queued(const struct stream *stream)
     return stream->queued + stream->cipher.n - stream->cipher_done;
 }
 
+uint64_t stream_sent(const struct stream *stream)
+{
+    return stream->sent;
+}
+
 static void wrote(struct stream *stream, size_t size)
 {
     stream->queued += size;
@@ -194,6 +199,7 @@ static void on_written(uv_write_t *request, int status)
         stream_fail(stream, ERR_CLOSED, -status, "write");
         return;
     }
+    stream->sent += stream->write_size;
     if (stream->tls != NULL) {
         buf_done(&stream->cipher);
         stream->cipher_done = 0;
@@ -228,6 +234,8 @@ static ssize_t write_now(struct stream *stream, const uv_buf_t *vector, unsigned
     }
     if (rc < 0) {
         stream_fail(stream, ERR_CLOSED, -rc, "write");
+    } else {
+        stream->sent += (uint64_t)rc;
     }
     return rc;
 }

@@ -67,7 +67,8 @@ struct http_server_ops {
 };
 struct http_server_options {
     size_t body_limit; /* 0: 3 MiB */
-    int64_t idle_ns;   /* connection without exchanges; 0: 180 s */
+    int64_t idle_ns;   /* connection without exchanges, or whose peer takes nothing; 0: 180 s */
+    int64_t header_ns; /* from the first byte of a head to its last; 0: 10 s */
 };
 /* Serves HTTP on an accepted stream (ALPN picks the version; without TLS: prior knowledge of h2 by
  * its preface). */

@@ -10,6 +10,7 @@
  */
 #include "wire/http1_int.h"
 
+#include <llhttp.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -30,7 +31,7 @@ static bool head_room(struct http1 *h1, size_t size)
 
 static int add_part(llhttp_t *parser, const char *at, size_t size, enum http1_part part)
 {
-    struct http1 *h1 = container_of(parser, struct http1, parser);
+    struct http1 *h1 = parser->data;
     if (h1->exchange == NULL) {
         return -1; /* cancelled */
     }
@@ -118,7 +119,7 @@ static void reset_head(struct http1 *h1)
 
 static int on_begin(llhttp_t *parser)
 {
-    struct http1 *h1 = container_of(parser, struct http1, parser);
+    struct http1 *h1 = parser->data;
     struct http_connection *connection = h1->connection;
     reset_head(h1);
     if (connection->ops != NULL) {
@@ -176,9 +177,9 @@ static bool take_request(struct http1 *h1)
         }
     }
     exchange->request.method =
-        str_of(llhttp_method_name((llhttp_method_t)llhttp_get_method(&h1->parser)));
-    h1->version_minor = h1->parser.http_minor;
-    if (h1->parser.http_major != 1 || hosts > 1 || (hosts == 0 && h1->version_minor >= 1) ||
+        str_of(llhttp_method_name((llhttp_method_t)llhttp_get_method(h1->parser)));
+    h1->version_minor = h1->parser->http_minor;
+    if (h1->parser->http_major != 1 || hosts > 1 || (hosts == 0 && h1->version_minor >= 1) ||
         !take_target(exchange, str_at(h1->head.p, h1->target_size))) {
         return false;
     }
@@ -202,7 +203,7 @@ static int server_head(struct http1 *h1)
     if (!take_request(h1)) {
         return -1;
     }
-    h1->keep_alive = llhttp_should_keep_alive(&h1->parser) != 0;
+    h1->keep_alive = llhttp_should_keep_alive(h1->parser) != 0;
     http_server_head(exchange);
     reset_head(h1);
     if (exchange->wants_continue && h1->version_minor >= 1 && !exchange->refused) {
@@ -217,7 +218,7 @@ static int server_head(struct http1 *h1)
 static int client_head(struct http1 *h1)
 {
     struct http_exchange *exchange = h1->exchange;
-    exchange->status = llhttp_get_status_code(&h1->parser);
+    exchange->status = llhttp_get_status_code(h1->parser);
     if (exchange->status < 200 && exchange->status != 101) {
         reset_head(h1);
         return 0;
@@ -234,13 +235,13 @@ static int client_head(struct http1 *h1)
 
 static int on_head(llhttp_t *parser)
 {
-    struct http1 *h1 = container_of(parser, struct http1, parser);
+    struct http1 *h1 = parser->data;
     return h1->connection->ops != NULL ? server_head(h1) : client_head(h1);
 }
 
 static int on_body(llhttp_t *parser, const char *at, size_t size)
 {
-    struct http1 *h1 = container_of(parser, struct http1, parser);
+    struct http1 *h1 = parser->data;
     if (h1->exchange == NULL) {
         return -1;
     }
@@ -254,7 +255,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t size)
 
 static int on_complete(llhttp_t *parser)
 {
-    struct http1 *h1 = container_of(parser, struct http1, parser);
+    struct http1 *h1 = parser->data;
     if (h1->exchange == NULL) {
         return -1;
     }
@@ -323,7 +324,7 @@ static void parse(struct http1 *h1, const char *bytes, size_t size)
     struct http_connection *connection = h1->connection;
     const char *end = bytes + size;
     while (bytes < end) {
-        llhttp_errno_t rc = llhttp_execute(&h1->parser, bytes, (size_t)(end - bytes));
+        llhttp_errno_t rc = llhttp_execute(h1->parser, bytes, (size_t)(end - bytes));
         if (rc == HPE_OK) {
             break;
         }
@@ -331,13 +332,13 @@ static void parse(struct http1 *h1, const char *bytes, size_t size)
             bad_message(h1);
             return;
         }
-        bytes = llhttp_get_error_pos(&h1->parser);
+        bytes = llhttp_get_error_pos(h1->parser);
         if (h1->complete) {
             buf_add(&h1->pending, bytes, (size_t)(end - bytes));
             message_done(h1);
             return;
         }
-        llhttp_resume_after_upgrade(&h1->parser); /* an upgrade that was not taken */
+        llhttp_resume_after_upgrade(h1->parser); /* an upgrade that was not taken */
     }
     if (connection->ops != NULL) {
         http_server_watch(connection);
@@ -390,7 +391,7 @@ void http1_next(struct http_connection *connection)
         return;
     }
     h1->complete = false;
-    llhttp_resume(&h1->parser);
+    llhttp_resume(h1->parser);
     if (!h1->input_paused) {
         stream_resume(connection->stream); /* the exchange may have ended while paused */
     }
@@ -408,7 +409,7 @@ static void h1_eof(struct http_connection *connection)
 {
     struct http1 *h1 = connection->h1;
     if (connection->ops == NULL && h1->exchange != NULL && h1->exchange->head_done &&
-        llhttp_message_needs_eof(&h1->parser) && llhttp_finish(&h1->parser) != HPE_OK &&
+        llhttp_message_needs_eof(h1->parser) && llhttp_finish(h1->parser) != HPE_OK &&
         h1->complete) {
         h1->keep_alive = false;
         message_done(h1);
@@ -461,6 +462,7 @@ static void h1_free(struct http_connection *connection)
     }
     reset_head(h1);
     buf_done(&h1->pending);
+    free(h1->parser);
     free(h1);
     connection->h1 = NULL;
 }
@@ -483,9 +485,11 @@ void http1_start(struct http_connection *connection)
 {
     connection->protocol = &http1_ops;
     connection->h1 = mem_new(struct http1);
+    connection->h1->parser = mem_new(llhttp_t);
     connection->h1->connection = connection;
     connection->h1->part = HTTP1_TARGET;
     connection->h1->keep_alive = true;
-    llhttp_init(&connection->h1->parser, connection->ops != NULL ? HTTP_REQUEST : HTTP_RESPONSE,
+    llhttp_init(connection->h1->parser, connection->ops != NULL ? HTTP_REQUEST : HTTP_RESPONSE,
                 &settings);
+    connection->h1->parser->data = connection->h1;
 }

@@ -1,7 +1,5 @@
 /* http1_int.h: an HTTP/1.1 connection, for reading (http1.c) and writing (http1_write.c). */
 #pragma once
-#include <llhttp.h>
-
 #include "wire/http_int.h"
 
 enum { HTTP1_FIELDS_MAX = 256 };
@@ -10,8 +8,9 @@ struct http1_field { /* offsets into head */
     uint32_t name, name_size, value, value_size;
 };
 
+struct llhttp__internal_s;
 struct http1 {
-    llhttp_t parser;
+    struct llhttp__internal_s *parser; /* an llhttp_t; its data is this struct */
     struct http_connection *connection;
     struct http_exchange *exchange; /* the one in work */
     struct buf head;                /* target, names, values as they come */

@@ -68,6 +68,19 @@ static bool glitch(struct http_connection *connection, int64_t weight)
     return true;
 }
 
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user_data)
+{
+    struct http_connection *connection = user_data;
+    bool useful = head->type == NGHTTP2_HEADERS || head->type == NGHTTP2_CONTINUATION ||
+                  head->type == NGHTTP2_WINDOW_UPDATE || /* many for a large answer */
+                  (head->type == NGHTTP2_DATA &&
+                   (head->length > 0 || (head->flags & NGHTTP2_FLAG_END_STREAM) != 0));
+    if (!useful && connection->ops != NULL) {
+        glitch(connection, 1);
+    }
+    return 0;
+}
+
 /* ---- incoming ---- */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
@@ -213,19 +226,13 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             http_server_deliver(exchange);
         } else if (exchange != NULL) {
             exchange->in_done = true;
-        } else if (!end_stream && frame->hd.length == 0) {
-            glitch(connection, 1);
         }
         break;
     case NGHTTP2_GOAWAY:
         connection->draining = true;
         break;
-    case NGHTTP2_WINDOW_UPDATE:
-        break; /* many for a large answer */
     default:
-        if (connection->ops != NULL) {
-            glitch(connection, 1);
-        }
+        break;
     }
     return 0;
 }
@@ -620,6 +627,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     if (nghttp2_session_callbacks_new(&callbacks) != 0) {
         abort(); /* no memory */
     }
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);

@@ -97,6 +97,8 @@ struct http_connection {
     int64_t date_second;
     char date[HTTP_DATE_SIZE];
     bool pump_queued, draining, closing;
+    uint64_t seen_sent; /* stream_sent() when it last moved, at seen_ns */
+    int64_t seen_ns;
     struct buf early; /* server: bytes before the protocol is known */
     /* client */
     struct http_client *client;

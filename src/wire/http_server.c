@@ -35,8 +35,25 @@ static bool request_is_late(const struct http_exchange *exchange, int64_t now_ns
     }
     int64_t allowed_ns = exchange->head_done
                              ? HTTP_BODY_TIMEOUT_NS + (int64_t)(exchange->body.n >> 14) * NS_PER_S
-                             : HTTP_HEADER_TIMEOUT_NS;
+                             : exchange->connection->options.header_ns;
     return now_ns - exchange->since_ns >= allowed_ns;
+}
+
+/* The peer takes nothing of what it asked for. */
+static bool is_stalled(struct http_connection *connection, int64_t now_ns)
+{
+    uint64_t sent = stream_sent(connection->stream);
+    if (stream_queued(connection->stream) == 0 || sent != connection->seen_sent) {
+        connection->seen_sent = sent;
+        connection->seen_ns = now_ns;
+    }
+    return now_ns - connection->seen_ns >= connection->options.idle_ns;
+}
+
+static int64_t tick_ns(const struct http_connection *connection)
+{
+    int64_t half_ns = connection->options.header_ns / 2;
+    return half_ns < TICK_NS ? half_ns : TICK_NS;
 }
 
 static void on_tick(struct timer *timer)
@@ -51,6 +68,10 @@ static void on_tick(struct timer *timer)
             return;
         }
     }
+    if (is_stalled(connection, now_ns)) {
+        http_connection_abort(connection, ERR_TIMEOUT, "the peer does not read its answers");
+        return;
+    }
     if (connection->exchange_count == 0) {
         int64_t left_ns = connection->active_ns + idle_ns - now_ns;
         if (left_ns <= 0) {
@@ -59,14 +80,15 @@ static void on_tick(struct timer *timer)
         }
         idle_ns = left_ns;
     }
-    timer_start(connection->loop, timer, connection->incomplete > 0 ? TICK_NS : idle_ns, on_tick);
+    timer_start(connection->loop, timer, connection->incomplete > 0 ? tick_ns(connection) : idle_ns,
+                on_tick);
 }
 
 void http_server_watch(struct http_connection *connection)
 {
     if (connection->incomplete > 0 && connection->stream != NULL &&
-        connection->timer.due_ns > loop_mono(connection->loop) + 2 * TICK_NS) {
-        timer_start(connection->loop, &connection->timer, TICK_NS, on_tick);
+        connection->timer.due_ns > loop_mono(connection->loop) + 2 * tick_ns(connection)) {
+        timer_start(connection->loop, &connection->timer, tick_ns(connection), on_tick);
     }
 }
 
@@ -257,6 +279,10 @@ struct http_connection *http_serve(struct stream *stream, const struct http_serv
     if (connection->options.idle_ns == 0) {
         connection->options.idle_ns = HTTP_IDLE_NS;
     }
+    if (connection->options.header_ns == 0) {
+        connection->options.header_ns = HTTP_HEADER_TIMEOUT_NS;
+    }
+    connection->seen_ns = connection->active_ns;
     metric_add(&connections_open, 1);
     stream_set_ops(stream, &server_stream_ops, connection);
     struct str alpn = stream_alpn(stream);
