@@ -308,6 +308,49 @@ void val_remove(struct val *container, struct val *member)
     }
 }
 
+static int by_key(const void *a, const void *b)
+{
+    return str_cmp((*(const struct val *const *)a)->key, (*(const struct val *const *)b)->key);
+}
+
+struct values {
+    VEC_OF(struct val *);
+};
+
+/* Relinks the members of one object in the order of their keys; `scratch` is kept between calls. */
+static void sort_members(struct val *object, struct values *scratch)
+{
+    vec_clear(scratch);
+    VAL_EACH (it, object) {
+        *vec_push(scratch) = it;
+    }
+    qsort(scratch->items, scratch->count, sizeof *scratch->items, by_key);
+    object->child = object->last = NULL;
+    object->count = 0;
+    VEC_EACH (it, scratch) {
+        val_append(object, *it);
+    }
+}
+
+void val_sort(struct val *v)
+{
+    struct values todo = {0}, scratch = {0};
+    *vec_push(&todo) = v;
+    while (todo.count > 0) {
+        struct val *top = todo.items[--todo.count];
+        if (top->type == VAL_OBJECT && top->count > 1) {
+            sort_members(top, &scratch);
+        }
+        VAL_EACH (it, top) {
+            if (it->child != NULL) {
+                *vec_push(&todo) = it;
+            }
+        }
+    }
+    vec_done(&todo);
+    vec_done(&scratch);
+}
+
 /* ---- comparing ---- */
 
 struct pair {

@@ -98,8 +98,9 @@ struct val *val_make_object(struct arena *arena, struct val *object, struct str 
 struct val *val_make_array(struct arena *arena, struct val *object, struct str key);
 struct val *val_append(struct val *array, struct val *value); /* returns value */
 void val_insert_after(struct val *container, struct val *after,
-                      struct val *value);                   /* after NULL: first */
-bool val_unset(struct val *object, struct str key);         /* whether it was there */
+                      struct val *value);           /* after NULL: first */
+bool val_unset(struct val *object, struct str key); /* whether it was there */
+void val_sort(struct val *v);                       /* members of all objects by key, deep */
 void val_remove(struct val *container, struct val *member); /* relinks; O(members) */
 
 /* ---- JSON (RFC 8259), schemaless ---- */

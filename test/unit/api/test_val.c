@@ -77,6 +77,16 @@ static void compares_and_copies(void **state)
     assert_false(val_equal(a, c));
 }
 
+static void sorts_deep(void **state)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct val *v =
+        parse(&arena, "{\"b\":[{\"d\":1,\"c\":2}],\"a\":{\"y\":{},\"x\":{\"n\":1,\"m\":2}}}");
+    val_sort(v);
+    expect_json(v, "{\"a\":{\"x\":{\"m\":2,\"n\":1},\"y\":{}},\"b\":[{\"c\":2,\"d\":1}]}");
+    assert_int_equal(val_count(v), 2);
+}
+
 static void writes_escapes(void **state)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
@@ -143,9 +153,13 @@ static void finds_duplicates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_paths),         cmocka_unit_test(edits_keep_order),
-        cmocka_unit_test(compares_and_copies), cmocka_unit_test(writes_escapes),
-        cmocka_unit_test(writes_pretty),       cmocka_unit_test(bounds_depth_and_memory),
+        cmocka_unit_test(reads_paths),
+        cmocka_unit_test(edits_keep_order),
+        cmocka_unit_test(compares_and_copies),
+        cmocka_unit_test(writes_escapes),
+        cmocka_unit_test(sorts_deep),
+        cmocka_unit_test(writes_pretty),
+        cmocka_unit_test(bounds_depth_and_memory),
         cmocka_unit_test(finds_duplicates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
