@@ -5,10 +5,11 @@
  * a change of uid under one name is shown as a deletion and an add. A full sync makes the copy
  * forget what it did not name, unless one's own write put it there at a later revision.
  *
- * `gone` is needed because one's own answers and the watch are two roads: a deletion may arrive on
- * one while an older state is still under way on the other. A uid is forgotten when the watch has
- * shown the deletion and every write in flight at that time has been answered, or when a whole sync
- * has passed.
+ * One's own answers and the watch are two roads, and either may be behind. The watch is in order of
+ * revisions, so an answer at or below what it has shown is no news: the object is there as new or
+ * newer, or it is gone. The other way round, `gone` holds the uids of objects whose deletion was
+ * answered but not yet shown, so that older states still under way do not bring them back; the
+ * watch's deletion or a whole sync clears them.
  *
  * Left to others: reconnects and resumption (the client), the set and writes (informers.c).
  */
@@ -24,9 +25,7 @@ struct bucket {
 };
 
 struct gone {
-    uint64_t write_number; /* the latest write when the deletion was seen */
-    uint32_t epoch;
-    bool seen; /* by the watch */
+    uint32_t epoch; /* of the sync before the answer */
 };
 
 /* ---- indexes ---- */
@@ -192,29 +191,12 @@ static void put(struct informer *informer, struct object *object)
     object_unref(old);
 }
 
-static void remember_gone(struct informer *informer, struct str uid, bool seen)
+static void remember_gone(struct informer *informer, struct str uid)
 {
-    struct gone *gone = map_get(&informer->gone, uid);
-    if (uid.n == 0 || (seen && gone == NULL && list_empty(&informer->set->writes))) {
-        return;
-    }
-    if (gone == NULL) {
-        gone = mem_new(struct gone);
+    if (uid.n > 0 && map_get(&informer->gone, uid) == NULL) {
+        struct gone *gone = mem_new(struct gone);
+        gone->epoch = informer->epoch;
         map_set(&informer->gone, uid, gone);
-    }
-    gone->seen |= seen;
-    gone->epoch = informer->epoch;
-    gone->write_number = informer->set->write_number;
-}
-
-void informer_writes_settled(struct informer *informer, uint64_t number)
-{
-    MAP_EACH (it, &informer->gone) {
-        struct gone *gone = it->value;
-        if (gone->seen && gone->write_number <= number) {
-            map_remove(&informer->gone, it->key);
-            free(gone);
-        }
     }
 }
 
@@ -222,7 +204,7 @@ static void forget_gone_before(struct informer *informer, uint32_t epoch)
 {
     MAP_EACH (it, &informer->gone) {
         struct gone *gone = it->value;
-        if (gone->epoch < epoch && list_empty(&informer->set->writes)) {
+        if (gone->epoch < epoch) {
             map_remove(&informer->gone, it->key);
             free(gone);
         }
@@ -232,7 +214,8 @@ static void forget_gone_before(struct informer *informer, uint32_t epoch)
 void informer_take_answer(struct informer *informer, struct object *object)
 {
     bool filtered = informer->label_selector[0] != '\0' || informer->field_selector[0] != '\0';
-    if (informer->ns[0] != '\0' && !str_is(object->ns, informer->ns)) {
+    if (object->revision <= informer->shown ||
+        (informer->ns[0] != '\0' && !str_is(object->ns, informer->ns))) {
         return;
     }
     if (filtered && ordered_find(&informer->objects, object->ns, object->name) == NULL) {
@@ -246,7 +229,7 @@ void informer_take_deletion(struct informer *informer, struct str ns, struct str
 {
     struct ordered_entry *entry = ordered_find(&informer->objects, ns, name);
     if (entry != NULL && str_eq(entry->object->uid, uid)) {
-        remember_gone(informer, uid, false);
+        remember_gone(informer, uid);
         drop(informer, ns, name);
     }
 }
@@ -265,15 +248,15 @@ static void on_event(void *ctx, int type, struct object *object)
     struct informer *informer = ctx;
     if (type != 2) {
         put(informer, object);
-        return;
+    } else {
+        struct ordered_entry *entry = ordered_find(&informer->objects, object->ns, object->name);
+        free(map_remove(&informer->gone, object->uid));
+        if (entry != NULL && str_eq(entry->object->uid, object->uid)) {
+            drop(informer, object->ns, object->name);
+        }
     }
-    struct ordered_entry *entry = ordered_find(&informer->objects, object->ns, object->name);
-    remember_gone(informer, object->uid, true);
-    if (entry != NULL && str_eq(entry->object->uid, object->uid)) {
-        drop(informer, object->ns, object->name);
-    }
-    if (list_empty(&informer->set->writes)) {
-        informer_writes_settled(informer, informer->set->write_number);
+    if (!informer->in_sync && object->revision > informer->shown) {
+        informer->shown = object->revision;
     }
 }
 
@@ -300,6 +283,7 @@ static void on_sync_end(void *ctx, uint64_t revision)
     struct informer *informer = ctx;
     drop_unnamed(informer, revision);
     informer->in_sync = false;
+    informer->shown = revision > informer->shown ? revision : informer->shown;
     forget_gone_before(informer, informer->epoch);
     if (!informer->synced) {
         informer->synced = true;
@@ -307,8 +291,16 @@ static void on_sync_end(void *ctx, uint64_t revision)
     }
 }
 
-static const struct client_watch_ops watch_ops = {
-    .sync_begin = on_sync_begin, .event = on_event, .sync_end = on_sync_end};
+static void on_bookmark(void *ctx, uint64_t revision)
+{
+    struct informer *informer = ctx;
+    informer->shown = revision > informer->shown ? revision : informer->shown;
+}
+
+static const struct client_watch_ops watch_ops = {.sync_begin = on_sync_begin,
+                                                  .event = on_event,
+                                                  .sync_end = on_sync_end,
+                                                  .bookmark = on_bookmark};
 
 /* ---- life ---- */
 

@@ -25,6 +25,7 @@ struct informer {
         VEC_OF(struct index *);
     } indexes;
     struct map gone; /* uid -> struct gone */
+    uint64_t shown;  /* the watch has shown everything up to this revision */
     uint32_t epoch;  /* of the sync in progress or the last one */
     bool in_sync, synced;
 };
@@ -34,8 +35,7 @@ struct informers {
     struct {
         VEC_OF(struct informer *);
     } all;
-    struct list writes;    /* in flight, oldest first */
-    uint64_t write_number; /* of the latest */
+    struct list writes; /* in flight */
     struct list waiters;
     struct timer wake;
 };
@@ -48,7 +48,5 @@ void informer_take_answer(struct informer *informer, struct object *object);
 /* One's own answer: the object of this uid is deleted. */
 void informer_take_deletion(struct informer *informer, struct str ns, struct str name,
                             struct str uid);
-/* No write up to `number` is in flight any more: forgets what was only remembered for them. */
-void informer_writes_settled(struct informer *informer, uint64_t number);
 /* An informer has become whole; tells the waiters when all are. */
 void informers_synced_changed(struct informers *set);

@@ -1,7 +1,7 @@
 /* The informers of a loop, and writes whose answers they show (client/informer.h).
  *
  * Invariants: at most one informer a (resource, namespace, selectors); `writes` holds what is in
- * flight, oldest first; an answer is in every informer of its resource before the writer hears of
+ * flight; an answer is in every informer of its resource before the writer hears of
  * it. A write outlives the set (its answer is then only handed on).
  *
  * What an answer to a delete means: an object that is being deleted was only marked (finalizers,
@@ -16,7 +16,6 @@
 struct write {
     struct list link;
     struct informers *set; /* NULL: it was freed */
-    uint64_t number;
     const struct api_resource *resource;
     enum client_verb verb;
     char *ns, *name, *uid; /* uid: what the informer showed when a delete was sent */
@@ -147,21 +146,6 @@ static void show_answer(struct informers *set, const struct write *write,
     }
 }
 
-static void settle(struct informers *set, struct write *write)
-{
-    bool oldest = set->writes.next == &write->link;
-    list_remove(&write->link);
-    if (!oldest) {
-        return;
-    }
-    uint64_t number = list_empty(&set->writes)
-                          ? set->write_number
-                          : container_of(set->writes.next, struct write, link)->number - 1;
-    VEC_EACH (it, &set->all) {
-        informer_writes_settled(*it, number);
-    }
-}
-
 static void answered(void *ctx, const struct client_result *result)
 {
     struct write *write = ctx;
@@ -171,7 +155,7 @@ static void answered(void *ctx, const struct client_result *result)
         show_answer(set, write, result);
     }
     if (set != NULL) {
-        settle(set, write);
+        list_remove(&write->link);
     }
     if (write->done != NULL) {
         write->done(write->ctx, result);
@@ -201,7 +185,6 @@ void informer_write_as(struct informers *set, struct client *client,
 {
     struct write *write = mem_new(struct write);
     write->set = set;
-    write->number = ++set->write_number;
     write->resource = request->resource;
     write->verb = request->verb;
     write->ns = str_dup(request->ns);
