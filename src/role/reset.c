@@ -150,12 +150,15 @@ static void mounts_find(const struct options *o, struct texts *ret_mounts)
         return;
     }
     for (struct str rest = buf_view(&text); rest.n > 0;) {
-        struct str line = str_cut(rest, '\n', &rest), point = STR_NONE;
+        struct str line = str_cut(rest, '\n', &rest), point = STR_NONE, root = STR_NONE;
         for (int field = 0; field < 5; field++) {
+            root = point; /* the folder of its file system that is mounted here */
             point = str_cut(line, ' ', &line);
         }
         char *path = mount_unescape(point);
-        if (under(path, o->data_dir) || under(path, o->run_dir) || under(path, pods) ||
+        /* root_dir bound onto itself is ours; a disk of its own mounted there is the user's */
+        bool bound = strcmp(path, o->root_dir) == 0 && !str_is(root, "/");
+        if (bound || under(path, o->data_dir) || under(path, o->run_dir) || under(path, pods) ||
             under(path, memory)) {
             *vec_push(ret_mounts) = path;
         } else {

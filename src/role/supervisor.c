@@ -92,22 +92,39 @@ static int give_files(struct supervisor *s, const char *dir, struct err *err)
     return rc;
 }
 
+/* The server has a uid of its own and must be able to walk to its folder. */
+static int check_reach(const char *dir, struct err *err)
+{
+    char *path MEM_CLEANUP = mem_dupz(dir);
+    for (char *at = strchr(path + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
+        struct stat info;
+        *at = '\0';
+        bool shut = stat(path, &info) == 0 && (info.st_mode & S_IXOTH) == 0;
+        if (shut) {
+            return err_set(err, ERR_INVALID,
+                           "the server runs as a user of its own, which cannot enter %s: chmod o+x "
+                           "%s, or give another --data-dir",
+                           path, path);
+        }
+        *at = '/';
+    }
+    return 0;
+}
+
 static int prepare_folders(struct supervisor *s, struct err *err)
 {
     struct passwd *user = getpwnam("cox");
     s->server_uid = user != NULL ? user->pw_uid : SERVER_UID;
     s->server_gid = user != NULL ? user->pw_gid : SERVER_UID;
     char *server_dir MEM_CLEANUP = mem_printf("%s/server", s->options.data_dir);
+    mode_t mask = umask(022); /* the server's uid passes through these */
     int rc = file_make_dirs(s->options.data_dir, 0711, err);
     rc = rc != 0 ? rc : file_make_dirs(s->options.run_dir, 0711, err);
-    /* the server's uid passes through both; our umask would shut it out */
-    if (rc == 0 &&
-        (chmod(s->options.data_dir, 0711) != 0 || chmod(s->options.run_dir, 0711) != 0)) {
-        rc = err_os(err, errno, "chmod %s", s->options.data_dir);
-    }
+    umask(mask);
     if (rc == 0 && (s->roles & (ROLE_UP | ROLE_SERVER)) != 0) {
         rc = file_make_dirs(server_dir, 0700, err);
         rc = rc != 0 ? rc : give_files(s, server_dir, err);
+        rc = rc != 0 ? rc : check_reach(server_dir, err);
     }
     return rc;
 }

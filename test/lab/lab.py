@@ -142,6 +142,7 @@ class Lab:
     def __init__(self, nodes=1, options=(), env=None, images=("busybox", "hello"), cox=COX):
         self.tag = f"coxlab{os.getpid()}"
         self.dir = tempfile.mkdtemp(prefix=self.tag)
+        os.chmod(self.dir, 0o755)  # the server has a uid of its own
         self.options, self.env, self.images, self.cox_path = list(options), env or {}, images, cox
         self.nodes = []
         self.node_count = nodes

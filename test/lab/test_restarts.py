@@ -89,7 +89,7 @@ def test_requests_during_kills(lab):
     lab.cox("wait", "deployment/hello", "--for", "condition=Available", "--timeout", "60s")
     address = lab.get("service", "hello")["spec"]["clusterIP"]
     seconds = 15
-    script = f"end=$(($(date +%s) + {seconds})); n=0; f=0; while [ $(date +%s) -lt $end ]; do n=$((n+1)); wget -q -T 3 -O /dev/null http://{address}/ || f=$((f+1)); done; echo asked $n failed $f"
+    script = f"end=$(($(date +%s) + {seconds})); n=0; f=0; while [ $(date +%s) -lt $end ]; do n=$((n+1)); wget -q -O /dev/null http://{address}/ || f=$((f+1)); done; echo asked $n failed $f"
     lab.apply('{apiVersion: v1, kind: Pod, metadata: {name: client}, spec: {restartPolicy: Never, terminationGracePeriodSeconds: 0, containers: [{name: c, image: "cox.local/busybox:1", command: [sh, -c, "%s"]}]}}' % script)
     lab.cox("wait", "pod/client", "--for", "condition=Ready")
     for i in range(6):

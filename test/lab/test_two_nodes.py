@@ -38,9 +38,9 @@ spec:
         lab.cox("wait", f"pod/web{n}", "--for", "condition=Ready", "--timeout", "30s")
     for a, b in ((1, 2), (2, 1)):
         ip = lab.get("pod", f"web{b}")["status"]["podIP"]
-        out = lab.cox("exec", f"web{a}", "--", "wget", "-q", "-T", "5", "-O", "-", f"http://{ip}:8080/").stdout
+        out = lab.cox("exec", f"web{a}", "--", "wget", "-q", "-O", "-", f"http://{ip}:8080/").stdout
         assert f"Hello from web{b}" in out
     address = lab.get("service", "web")["spec"]["clusterIP"]
     for n in (1, 2):
-        seen = lab.until(lambda: {lab.cox("exec", f"web{n}", "--", "wget", "-q", "-T", "5", "-O", "-", f"http://{address}/").stdout.split()[2] for _ in range(20)} == {"web1,", "web2,"}, what=f"both answers from n{n}")
+        seen = lab.until(lambda: {lab.cox("exec", f"web{n}", "--", "wget", "-q", "-O", "-", f"http://{address}/").stdout.split()[2] for _ in range(20)} == {"web1,", "web2,"}, what=f"both answers from n{n}")
         assert seen
