@@ -141,7 +141,7 @@ bool quantity_parse(struct str text, struct quantity *ret_quantity)
         wide = wide || suffix.exponent - point < -9;
     }
     __int128 cap = (__int128)INT64_MAX * QUANTITY_NANO;
-    if (wide && nano > cap) {
+    if (nano > cap && (wide || nano >= QUANTITY_LIMIT)) {
         nano = cap;
     }
     if (suffix.format == FORMAT_BINARY && nano > 0 && nano < QUANTITY_NANO) {

@@ -42,6 +42,7 @@ static void canonical_text(void **state)
         {"1e6", "1e6"},
         {"1000k", "1M"},
         {"010", "10"},
+        {"99999999999999E", "9223372036854775807"},
         {"123456789", "123456789"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
