@@ -114,7 +114,7 @@ static struct object *assemble(const struct api_resource *resource, struct str j
         .revision = revision,
         .labels = (void *)(block + at),
         .fields = (void *)(block + fields_at),
-        .label_count = (uint16_t)index->labels.count,
+        .label_count = (uint32_t)index->labels.count,
         .field_count = (uint16_t)fields,
         .revision_at = index->revision_at,
         .type_end = index->type_end,
@@ -141,8 +141,7 @@ int object_load(const struct api_resource *resource, struct str json, uint64_t r
                 struct object **ret_object, struct err *err)
 {
     struct object_index index;
-    bool whole = json.n > 0 && json.n < UINT32_MAX && object_index_make(resource, json, &index) &&
-                 index.labels.count < UINT16_MAX;
+    bool whole = json.n > 0 && json.n < UINT32_MAX && object_index_make(resource, json, &index);
     if (whole) {
         *ret_object = assemble(resource, json, &index, revision);
     }
@@ -270,11 +269,14 @@ struct val *object_decode(const struct object *object, struct arena *arena)
 {
     struct val *value = NULL;
     struct err err = ERR_INIT;
+    size_t limit = arena->limit; /* bounds what strangers send, not what we have stored */
+    arena->limit = 0;
     if (codec_decode(arena, object->resource->type, CODEC_JSON, str_at(object->json, object->n),
                      CODEC_IGNORE, NULL, &value, &err) != 0) {
         abort(); /* memory was overwritten, or the store gave bytes that nobody checked */
     }
     put_revision(object, value, arena);
+    arena->limit = limit;
     return value;
 }
 

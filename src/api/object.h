@@ -30,7 +30,8 @@ struct object {
     uint64_t label_bloom;        /* two bits a label: cheap refusal for selectors */
     struct object_label *labels; /* sorted by key */
     struct str *fields;          /* values of resource->field_selectors, into json or static */
-    uint16_t label_count, field_count;
+    uint32_t label_count;
+    uint16_t field_count;
     uint32_t revision_at; /* offset where ,"resourceVersion":"N" or "resourceVersion":"N", goes */
     uint32_t type_end;    /* offset just after `"apiVersion":"v1",` */
     bool deleting;        /* has a deletionTimestamp */

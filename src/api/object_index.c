@@ -129,9 +129,12 @@ static bool index_labels(struct skim *skim, struct object_index *index)
     bool escaped;
     int more = 0;
     while ((more = next_member(skim, &key)) > 0) {
-        if (!skip_value(skim, &value, &escaped) || value.p == NULL || key.n > UINT16_MAX ||
-            value.n > UINT16_MAX || (index->labels.count > 0 && str_cmp(before, key) >= 0)) {
+        if (!skip_value(skim, &value, &escaped) ||
+            (index->labels.count > 0 && str_cmp(before, key) >= 0)) {
             return false;
+        }
+        if (value.p == NULL || key.n > UINT16_MAX || value.n > UINT16_MAX) {
+            continue; /* no label that validation would let through: not selectable */
         }
         *vec_push(&index->labels) = (struct object_label){
             .key_at = (uint32_t)(key.p - skim->start),

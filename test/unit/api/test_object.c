@@ -156,6 +156,28 @@ static void changes_revision(void **state)
     object_unref(other);
 }
 
+static void odd_labels_do_no_harm(void **state)
+{
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    buf_addz(&text, "{\"metadata\":{\"name\":\"m\",\"labels\":{\"long\":\"");
+    for (int i = 0; i < 70000; i++) {
+        buf_char(&text, 'x');
+    }
+    buf_addz(&text, "\"");
+    for (int i = 0; i < 70000; i++) {
+        buf_printf(&text, ",\"k%d\":\"v\"", i);
+    }
+    buf_addz(&text, "}}}");
+    struct object *object = make(resource_of("", "configmaps"), text.p, 5);
+    assert_int_equal(object->label_count, 70000);
+    assert_true(str_is(object_label_get(object, STR("k69999")), "v"));
+    struct arena small ARENA_CLEANUP = {.limit = 4096};
+    struct val *v = object_decode(object, &small);
+    assert_int_equal(val_count(val_path(v, "metadata.labels")), 70001);
+    assert_int_equal(small.limit, 4096);
+    object_unref(object);
+}
+
 static void metadata_may_be_nearly_empty(void **state)
 {
     struct object *object = make(resource_of("", "configmaps"), "{\"metadata\":{}}", 5);
@@ -174,8 +196,11 @@ static void metadata_may_be_nearly_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_written_with_its_revision),    cmocka_unit_test(has_a_header),
-        cmocka_unit_test(goes_through_the_store_and_back), cmocka_unit_test(changes_revision),
+        cmocka_unit_test(is_written_with_its_revision),
+        cmocka_unit_test(has_a_header),
+        cmocka_unit_test(goes_through_the_store_and_back),
+        cmocka_unit_test(changes_revision),
+        cmocka_unit_test(odd_labels_do_no_harm),
         cmocka_unit_test(metadata_may_be_nearly_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
