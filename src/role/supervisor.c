@@ -218,7 +218,8 @@ static bool become_server(void *arg)
     const struct supervisor *s = arg;
     return setgroups(0, NULL) == 0 && setresgid(s->server_gid, s->server_gid, s->server_gid) == 0 &&
            setresuid(s->server_uid, s->server_uid, s->server_uid) == 0 &&
-           prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+           prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) == 0; /* the change of uid cleared it */
 }
 
 static int fill_server(struct supervisor *s, struct handoff_maker *maker, struct err *err)
@@ -307,11 +308,12 @@ static int child_start(struct child *child, struct err *err)
         return rc;
     }
     char *netns MEM_CLEANUP = mem_printf("/run/netns/%s", s->options.netns);
+    if (s->options.netns[0] != '\0') {
+        options.netns_path = netns; /* nothing of the cluster ever dials from the host's network */
+    }
     if (server) {
         options.before_exec = become_server;
         options.before_exec_arg = s;
-    } else if (s->options.netns[0] != '\0') {
-        options.netns_path = netns;
     }
     rc = handoff_finish(&maker, &options, &memfd, err);
     rc =
