@@ -439,7 +439,7 @@ static bool term_matches(const struct selector_term *term, struct str value)
 
 static struct str label_value(const struct object *object, struct str key)
 {
-    for (uint16_t i = 0; i < object->label_count; i++) {
+    for (uint32_t i = 0; i < object->label_count; i++) {
         const struct object_label *label = &object->labels[i];
         if (label->key_n == key.n && memcmp(object->json + label->key_at, key.p, key.n) == 0) {
             return str_at(object->json + label->value_at, label->value_n);
