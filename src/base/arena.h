@@ -30,7 +30,8 @@ void *arena_alloc(struct arena *arena, size_t size);
 char *arena_dup(struct arena *arena, const char *bytes, size_t size); /* adds a NUL */
 char *arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-char *arena_vprintf(struct arena *arena, const char *format, va_list ap);
+char *arena_vprintf(struct arena *arena, const char *format, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 /* Whether `size` more bytes stay within the limit. */
 int arena_room(const struct arena *arena, size_t size);
 

@@ -32,7 +32,8 @@ static const struct {
     {ERR_TOO_LARGE_REVISION, 504, "Timeout"},
 };
 
-static void fill(struct err *err, enum err_code code, int os_errno, const char *format, va_list ap)
+__attribute__((format(printf, 4, 0))) static void fill(struct err *err, enum err_code code,
+                                                       int os_errno, const char *format, va_list ap)
 {
     err->code = code;
     err->os_errno = os_errno;

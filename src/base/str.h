@@ -79,7 +79,8 @@ void buf_char(struct buf *buf, char c);
 void buf_u64(struct buf *buf, uint64_t value);
 void buf_i64(struct buf *buf, int64_t value);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *buf, const char *format, va_list ap);
+void buf_vprintf(struct buf *buf, const char *format, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 char *buf_take(struct buf *buf,
                size_t *ret_size); /* the bytes are now the caller's, free() them; never NULL */
 void buf_drop_front(struct buf *buf, size_t size);
