@@ -2,7 +2,8 @@
  *
  * libyaml scans; this file turns its events into a tape. Refused: anchors, aliases and merge keys,
  * tags other than the core ones, several documents, keys that are no scalars, duplicate keys, more
- * than VAL_DEPTH_MAX levels, more than YAML_SIZE_MAX bytes (libyaml itself bounds neither).
+ * than VAL_DEPTH_MAX levels, more than YAML_SIZE_MAX bytes, many directives (libyaml itself bounds
+ * nothing).
  */
 #include <stdlib.h>
 #include <yaml.h>
@@ -11,7 +12,7 @@
 #include "api/yaml_int.h"
 #include "base/vec.h"
 
-enum { YAML_SIZE_MAX = 8 << 20 };
+enum { YAML_SIZE_MAX = 8 << 20, YAML_DIRECTIVES_MAX = 8 };
 
 struct reader {
     struct json_nodes nodes;
@@ -210,11 +211,25 @@ static int read_all(struct reader *reader)
     }
 }
 
+/* libyaml compares each %TAG with all before it: thousands of them would take minutes. */
+static bool directives_are_few(struct str text)
+{
+    size_t count = 0;
+    for (struct str rest = text; rest.p != NULL && count <= YAML_DIRECTIVES_MAX;) {
+        struct str line = str_cut(rest, '\n', &rest);
+        count += line.n > 0 && line.p[0] == '%';
+    }
+    return count <= YAML_DIRECTIVES_MAX;
+}
+
 int val_parse_yaml(struct arena *arena, struct str text, struct val **ret_value, struct err *err)
 {
     struct reader reader = {.nodes = {.arena = arena}, .err = err};
     if (text.n > YAML_SIZE_MAX) {
         return err_set(err, ERR_TOO_LARGE, "a YAML document may have %d bytes", YAML_SIZE_MAX);
+    }
+    if (!directives_are_few(text)) {
+        return err_set(err, ERR_BAD_REQUEST, "invalid YAML: too many directives");
     }
     if (!yaml_parser_initialize(&reader.parser)) {
         return err_set(err, ERR_INTERNAL, "the YAML parser does not start");

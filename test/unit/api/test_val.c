@@ -134,6 +134,28 @@ static void bounds_depth_and_memory(void **state)
     assert_int_not_equal(val_parse_json(&small, buf_view(&deep), &v, &err), 0);
 }
 
+static void bounds_yaml(void **state)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    struct err err = ERR_INIT;
+    struct val *v = NULL;
+    for (int i = 0; i < 100000; i++) {
+        buf_printf(&text, "%%TAG !a%d! x\n", i);
+    }
+    assert_int_equal(val_parse_yaml(&arena, buf_view(&text), &v, &err), ERR_BAD_REQUEST);
+    buf_clear(&text);
+    for (int i = 0; i < 100000; i++) {
+        buf_addz(&text, "- ");
+    }
+    assert_int_equal(val_parse_yaml(&arena, buf_view(&text), &v, &err), ERR_BAD_REQUEST);
+    buf_clear(&text);
+    while (text.n < 9 << 20) {
+        buf_addz(&text, "                ");
+    }
+    assert_int_equal(val_parse_yaml(&arena, buf_view(&text), &v, &err), ERR_TOO_LARGE);
+}
+
 static void finds_duplicates(void **state)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
@@ -160,6 +182,7 @@ int main(void)
         cmocka_unit_test(sorts_deep),
         cmocka_unit_test(writes_pretty),
         cmocka_unit_test(bounds_depth_and_memory),
+        cmocka_unit_test(bounds_yaml),
         cmocka_unit_test(finds_duplicates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
