@@ -211,15 +211,19 @@ static int read_all(struct reader *reader)
     }
 }
 
-/* libyaml compares each %TAG with all before it: thousands of them would take minutes. */
+/* libyaml compares each %TAG with all before it: thousands of them would take minutes. A line ends
+ * with a line feed, a return, or the last byte of U+0085, U+2028 or U+2029. */
 static bool directives_are_few(struct str text)
 {
     size_t count = 0;
-    for (struct str rest = text; rest.p != NULL && count <= YAML_DIRECTIVES_MAX;) {
-        struct str line = str_cut(rest, '\n', &rest);
-        count += line.n > 0 && line.p[0] == '%';
+    for (const char *p = text.p, *end = text.p + text.n; count <= YAML_DIRECTIVES_MAX; p++) {
+        p = p < end ? memchr(p, '%', (size_t)(end - p)) : NULL;
+        if (p == NULL) {
+            return true;
+        }
+        count += p == text.p || memchr("\n\r\x85\xa8\xa9", p[-1], 5) != NULL;
     }
-    return count <= YAML_DIRECTIVES_MAX;
+    return false;
 }
 
 int val_parse_yaml(struct arena *arena, struct str text, struct val **ret_value, struct err *err)
@@ -234,6 +238,7 @@ int val_parse_yaml(struct arena *arena, struct str text, struct val **ret_value,
     if (!yaml_parser_initialize(&reader.parser)) {
         return err_set(err, ERR_INTERNAL, "the YAML parser does not start");
     }
+    yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text.p, text.n);
     int code = read_all(&reader);
     yaml_parser_delete(&reader.parser);
