@@ -44,6 +44,7 @@ struct start {
     struct record record;
     char *old_dir, *old_id; /* remains of the run before */
     struct runtime_status status;
+    int64_t asked_ns, began_ns, built_ns, ran_ns; /* mono: where the time goes */
     const char *reason; /* of a failure */
     struct err err;
 };
@@ -311,7 +312,9 @@ static void start_work(struct job *job)
                                     .stdin_once = val_bool(val_get(s->spec, "stdinOnce"), false),
                                     .tty = val_bool(val_get(s->spec, "tty"), false)};
     FAILPOINT("node.start.before");
+    s->began_ns = clock_mono(clock_real());
     if (build(s, &create, &s->err) == 0) {
+        s->built_ns = clock_mono(clock_real());
         s->reason = "RunContainerError";
         if (runtime->start(runtime->ctx, &create, &s->status, &s->err) == 0) {
             s->record.started_ns = clock_wall(clock_real());
@@ -319,6 +322,7 @@ static void start_work(struct job *job)
         }
     }
     close_binds(&create);
+    s->ran_ns = clock_mono(clock_real());
     FAILPOINT("node.start.after");
 }
 
@@ -380,6 +384,11 @@ static void start_done(struct job *job)
         remove_run(entry, s->old_id, s->old_dir);
     }
     if (s->err.code == 0) {
+        LOG_DEBUG("node", "container started", LOG_Z("container", container->name),
+                  LOG_I("wait_us", (s->began_ns - s->asked_ns) / 1000),
+                  LOG_I("build_us", (s->built_ns - s->began_ns) / 1000),
+                  LOG_I("runtime_us", (s->ran_ns - s->built_ns) / 1000),
+                  LOG_I("back_us", (loop_mono(entry->agent->loop) - s->ran_ns) / 1000));
         run->pid = s->status.pid;
         run->monitor_pid = s->status.monitor_pid;
         container_started(container, s->attempt, run->id, s->record.started_ns);
@@ -600,6 +609,7 @@ void entry_start(struct container *container)
     s->entry = entry;
     s->container = container;
     s->attempt = container->attempt;
+    s->asked_ns = clock_mono(clock_real());
     s->view = pod_view_ref(container->worker->view);
     s->spec = container_spec(container);
     entry_hold(entry);

@@ -30,7 +30,7 @@ static bool registry_text(struct str text)
             return false;
         }
     }
-    return text.n > 0;
+    return text.n > 0 && (isalnum((unsigned char)text.p[0]) || text.p[0] == '[');
 }
 
 static bool tag_text(struct str tag)

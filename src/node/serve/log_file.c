@@ -133,9 +133,10 @@ static size_t tail_offset(const struct mapping *map, const struct log_options *o
                           int64_t *want)
 {
     size_t end = map->size, start_of_kept = map->size;
-    if (end > 0 && map->bytes[end - 1] == '\n') {
+    while (end > 0 && map->bytes[end - 1] != '\n') { /* a line that is still being written */
         end--;
     }
+    end -= end > 0;
     while (end > 0 && end <= map->size) {
         const char *newline = memrchr(map->bytes, '\n', end);
         size_t begin = newline != NULL ? (size_t)(newline - map->bytes) + 1 : 0;

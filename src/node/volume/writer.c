@@ -16,6 +16,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "io/file.h"
 #include "node/volume/volume.h"
@@ -181,11 +182,10 @@ static void remove_old(const char *dir, const char *current, const struct volume
 
 static int new_version(const char *dir, char **ret_name, struct err *err)
 {
-    struct timespec now;
+    time_t now = (time_t)(clock_wall(clock_real()) / NS_PER_S);
     struct tm parts;
     char stamp[64];
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &parts);
+    gmtime_r(&now, &parts);
     strftime(stamp, sizeof stamp, "..%Y_%m_%d_%H_%M_%S", &parts);
     char *path MEM_CLEANUP = mem_printf("%s/%s.XXXXXX", dir, stamp);
     if (mkdtemp(path) == NULL || chmod(path, 0755) != 0) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../cmocka_all.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/file.h"
 #include "node_rig.h"
@@ -267,6 +268,9 @@ int main(int argc, char **argv)
     };
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
+    }
+    if (getenv("NODE_LOG") != NULL) {
+        log_set_levels(str_of(getenv("NODE_LOG")));
     }
     return cmocka_run_group_tests(tests, start, stop);
 }
