@@ -6,6 +6,9 @@
 #include "scheduler/cluster.h"
 
 #include "api/quantity.h"
+#include "scheduler/tally.h"
+
+enum { TOPOLOGIES_KEPT = 32 };
 
 struct cluster *cluster_new(void)
 {
@@ -501,6 +504,47 @@ const struct labels *cluster_namespace_labels(const struct cluster *cluster, str
     return found != NULL ? &found->labels : NULL;
 }
 
+const uint64_t *cluster_domains(struct cluster *cluster, struct str key, uint64_t key_hash)
+{
+    struct topology *found = NULL;
+    for (size_t i = 0; i < cluster->topologies.count && found == NULL; i++) {
+        struct topology *it = cluster->topologies.items[i];
+        found = it->key_hash == key_hash ? it : NULL;
+    }
+    if (found != NULL && found->layout == cluster->layout) {
+        return found->domains;
+    }
+    if (found == NULL) {
+        found = mem_new(struct topology);
+        *vec_push(&cluster->topologies) = found;
+    }
+    found->key_hash = key_hash;
+    found->layout = cluster->layout;
+    found->domains = mem_realloc(found->domains, (cluster->node_cap + 1) * sizeof *found->domains);
+    for (size_t i = 0; i < cluster->node_cap; i++) {
+        const struct label *label =
+            cluster->nodes[i] != NULL ? node_label(cluster->nodes[i], key, key_hash) : NULL;
+        found->domains[i] = label != NULL ? tally_domain(key_hash, label->value_hash) : 0;
+    }
+    return found->domains;
+}
+
+static void drop_topologies(struct cluster *cluster)
+{
+    VEC_EACH (it, &cluster->topologies) {
+        free((*it)->domains);
+        free(*it);
+    }
+    vec_done(&cluster->topologies);
+}
+
+void cluster_trim(struct cluster *cluster)
+{
+    if (cluster->topologies.count > TOPOLOGIES_KEPT) {
+        drop_topologies(cluster);
+    }
+}
+
 void cluster_free(struct cluster *cluster)
 {
     if (cluster == NULL) {
@@ -536,6 +580,7 @@ void cluster_free(struct cluster *cluster)
     vec_done(&cluster->priorities);
     free(cluster->nodes);
     free(cluster->rooms);
+    drop_topologies(cluster);
     free(cluster->changed);
     free(cluster);
 }

@@ -90,6 +90,11 @@ struct selector_source { /* a Service, or the owner of pods: whose pods are spre
     struct requirements selector;
 };
 
+struct topology {
+    uint64_t key_hash, layout;
+    uint64_t *domains; /* by node: which domain of the key it is in; 0: none */
+};
+
 struct cluster {
     struct shapes shapes;
     struct map by_name; /* node name -> struct node */
@@ -112,6 +117,9 @@ struct cluster {
     struct map owners;     /* uid -> struct selector_source */
     struct map namespaces; /* name -> its labels */
     uint64_t layout;       /* changes when anything but pods changed */
+    struct {
+        VEC_OF(struct topology *);
+    } topologies;
     /* Numbers of nodes in the order in which they changed: what a cached answer has to look at. */
     uint32_t *changed;
     uint64_t changes;
@@ -146,6 +154,10 @@ void cluster_set_owner(struct cluster *cluster, struct str uid, const struct val
 void cluster_set_namespace(struct cluster *cluster, struct str name, const struct val *labels,
                            bool gone);
 
+/* By node number: the domain (tally.h) that a node label puts it in, 0 without the label. Valid
+ * until the cluster's layout changes or cluster_trim(). */
+const uint64_t *cluster_domains(struct cluster *cluster, struct str key, uint64_t key_hash);
+void cluster_trim(struct cluster *cluster); /* between decisions: bounds what is kept */
 /* NULL: no such namespace. */
 const struct labels *cluster_namespace_labels(const struct cluster *cluster, struct str name);
 

@@ -22,57 +22,85 @@ bool cycle_counts(const struct cycle *cycle, const struct pod *nominated)
     return nominated != cycle->pod && nominated->shape->priority >= cycle->shape->priority;
 }
 
+static void add_stage(struct stage *stages, size_t *count, const struct plugin *plugin, void *state,
+                      bool global)
+{
+    stages[(*count)++] = (struct stage){plugin, state, global};
+}
+
 bool cycle_prepare(struct cycle *cycle, struct cluster *cluster, const struct pod *pod,
                    struct arena *arena)
 {
     *cycle = (struct cycle){.cluster = cluster, .pod = pod, .shape = pod->shape, .arena = arena};
+    cluster_trim(cluster);
     for (const struct plugin *const *it = plugins_table; *it != NULL; it++) {
         void *state = NULL;
         int does = (*it)->prepare(cycle, &state);
         if ((does & PLUGIN_REFUSES) != 0) {
             return false;
         }
+        bool global = (does & PLUGIN_GLOBAL) != 0;
+        bool relative = global || (does & PLUGIN_RELATIVE) != 0;
         if ((does & PLUGIN_FILTERS) != 0) {
-            cycle->filter_states[cycle->filter_count] = state;
-            cycle->filters[cycle->filter_count++] = *it;
+            add_stage(cycle->filters, &cycle->filter_count, *it, state, global);
         }
         if ((does & PLUGIN_SCORES) != 0) {
-            cycle->score_states[cycle->scorer_count] = state;
-            cycle->scorers[cycle->scorer_count++] = *it;
+            add_stage(cycle->scorers, &cycle->scorer_count, *it, state, relative);
         }
-        cycle->global = cycle->global || (does & PLUGIN_GLOBAL) != 0;
+        cycle->global = cycle->global || relative;
     }
     return true;
 }
 
-bool cycle_passes(const struct cycle *cycle, const struct node *node)
+static bool passes(const struct cycle *cycle, const struct node *node, bool own, bool global)
 {
     for (size_t i = 0; i < cycle->filter_count; i++) {
-        if (!cycle->filters[i]->filter(cycle, cycle->filter_states[i], node)) {
+        const struct stage *it = &cycle->filters[i];
+        if ((it->global ? global : own) && !it->plugin->filter(cycle, it->state, node)) {
             return false;
         }
     }
     return true;
 }
 
-static int64_t *score_all(const struct cycle *cycle, const struct node *const *nodes, size_t count)
+bool cycle_passes(const struct cycle *cycle, const struct node *node)
 {
-    int64_t *totals = arena_array(cycle->arena, int64_t, count + 1);
+    return passes(cycle, node, true, true);
+}
+
+int64_t cycle_judge_alone(const struct cycle *cycle, const struct node *node)
+{
+    int64_t total = 0;
+    if (node == NULL || !passes(cycle, node, true, false)) {
+        return -1;
+    }
+    for (size_t i = 0; i < cycle->scorer_count; i++) {
+        const struct stage *it = &cycle->scorers[i];
+        total += it->global ? 0 : it->plugin->weight * it->plugin->score(cycle, it->state, node);
+    }
+    return total;
+}
+
+/* Adds to the totals what the stages with (without) `global` say. */
+static void add_scores(const struct cycle *cycle, const struct node *const *nodes, size_t count,
+                       int64_t *totals, bool global)
+{
     int64_t *scores = arena_array(cycle->arena, int64_t, count + 1);
     for (size_t i = 0; i < cycle->scorer_count; i++) {
-        const struct plugin *plugin = cycle->scorers[i];
-        void *state = cycle->score_states[i];
-        for (size_t n = 0; n < count; n++) {
-            scores[n] = plugin->score(cycle, state, nodes[n]);
-        }
-        if (plugin->normalize != NULL) {
-            plugin->normalize(cycle, state, nodes, scores, count);
+        const struct stage *it = &cycle->scorers[i];
+        if (it->global != global) {
+            continue;
         }
         for (size_t n = 0; n < count; n++) {
-            totals[n] += plugin->weight * scores[n];
+            scores[n] = it->plugin->score(cycle, it->state, nodes[n]);
+        }
+        if (it->plugin->normalize != NULL) {
+            it->plugin->normalize(cycle, it->state, nodes, scores, count);
+        }
+        for (size_t n = 0; n < count; n++) {
+            totals[n] += it->plugin->weight * scores[n];
         }
     }
-    return totals;
 }
 
 static int pick(const struct node *const *nodes, const int64_t *totals, size_t count,
@@ -98,24 +126,47 @@ static int pick(const struct node *const *nodes, const int64_t *totals, size_t c
     return chosen;
 }
 
+static int choose_among(struct cycle *cycle, const struct node *const *nodes, int64_t *totals,
+                        size_t count, bool own, struct random *random,
+                        struct node_numbers *ret_best)
+{
+    if (count > 1 && own) {
+        add_scores(cycle, nodes, count, totals, false);
+    }
+    if (count > 1) {
+        add_scores(cycle, nodes, count, totals, true);
+    }
+    return pick(nodes, totals, count, random, ret_best);
+}
+
 int cycle_choose(struct cycle *cycle, struct random *random, struct node_numbers *ret_best)
 {
     struct cluster *cluster = cycle->cluster;
-    const struct node **nodes =
-        arena_array(cycle->arena, const struct node *, cluster->node_count + 1);
-    size_t count = 0;
+    size_t count = 0, cap = cluster->node_count + 1;
+    const struct node **nodes = arena_array(cycle->arena, const struct node *, cap);
     for (size_t i = 0; i < cluster->node_cap; i++) {
         if (cluster->nodes[i] != NULL && cycle_passes(cycle, cluster->nodes[i])) {
             nodes[count++] = cluster->nodes[i];
         }
     }
-    if (count <= 1) {
-        if (count == 1 && ret_best != NULL) {
-            *vec_push(ret_best) = nodes[0]->number;
+    return choose_among(cycle, nodes, arena_array(cycle->arena, int64_t, cap), count, true, random,
+                        ret_best);
+}
+
+int cycle_choose_from(struct cycle *cycle, const int16_t *alone, struct random *random,
+                      struct node_numbers *ret_best)
+{
+    struct cluster *cluster = cycle->cluster;
+    size_t count = 0, cap = cluster->node_count + 1;
+    const struct node **nodes = arena_array(cycle->arena, const struct node *, cap);
+    int64_t *totals = arena_array(cycle->arena, int64_t, cap);
+    for (size_t i = 0; i < cluster->node_cap; i++) {
+        if (alone[i] >= 0 && passes(cycle, cluster->nodes[i], false, true)) {
+            totals[count] = alone[i];
+            nodes[count++] = cluster->nodes[i];
         }
-        return count == 0 ? -1 : nodes[0]->number;
     }
-    return pick(nodes, score_all(cycle, nodes, count), count, random, ret_best);
+    return choose_among(cycle, nodes, totals, count, false, random, ret_best);
 }
 
 /* ---- why not ---- */
@@ -141,10 +192,10 @@ static void explain_node(struct cycle *cycle, const struct node *node, struct re
 {
     reasons->hopeless = false;
     for (size_t i = 0; i < cycle->filter_count; i++) {
-        const struct plugin *plugin = cycle->filters[i];
-        if (!plugin->filter(cycle, cycle->filter_states[i], node)) {
-            plugin->explain(cycle, cycle->filter_states[i], node, reasons);
-            cycle->events |= plugin->events;
+        const struct stage *it = &cycle->filters[i];
+        if (!it->plugin->filter(cycle, it->state, node)) {
+            it->plugin->explain(cycle, it->state, node, reasons);
+            cycle->events |= it->plugin->events;
             break; /* the first one that refuses says why, as upstream */
         }
     }

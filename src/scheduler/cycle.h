@@ -13,8 +13,9 @@ enum { /* what prepare answers */
        PLUGIN_NOTHING = 0,
        PLUGIN_FILTERS = 1 << 0,
        PLUGIN_SCORES = 1 << 1,
-       PLUGIN_GLOBAL = 1 << 2,  /* what it says of a node depends on other nodes or their pods */
-       PLUGIN_REFUSES = 1 << 3, /* no node will do: cycle->refusal says why */
+       PLUGIN_GLOBAL = 1 << 2,   /* what it says of a node depends on other nodes or their pods */
+       PLUGIN_RELATIVE = 1 << 3, /* its scores do (they are normalised), its filter does not */
+       PLUGIN_REFUSES = 1 << 4,  /* no node will do: cycle->refusal says why */
 };
 
 struct reasons;
@@ -23,10 +24,13 @@ struct cycle {
     const struct pod *pod;
     const struct shape *shape;
     struct arena *arena;
-    const struct plugin *filters[PLUGINS_MAX], *scorers[PLUGINS_MAX];
-    void *filter_states[PLUGINS_MAX], *score_states[PLUGINS_MAX];
+    struct stage { /* plugins that have something to say, and their states */
+        const struct plugin *plugin;
+        void *state;
+        bool global; /* not of the node's own state alone */
+    } filters[PLUGINS_MAX], scorers[PLUGINS_MAX];
     size_t filter_count, scorer_count;
-    bool global;
+    bool global;         /* any of them */
     const char *refusal; /* in the arena */
     unsigned events;     /* after cycle_explain: of the plugins that refused nodes */
 };
@@ -88,6 +92,11 @@ struct node_numbers {
     VEC_OF(int);
 };
 int cycle_choose(struct cycle *cycle, struct random *random, struct node_numbers *ret_best);
+/* Of one node, the global plugins left out: -1 when it does not pass, else the weighted score. */
+int64_t cycle_judge_alone(const struct cycle *cycle, const struct node *node);
+/* The rest: `alone[n]` is what cycle_judge_alone says of node number n. */
+int cycle_choose_from(struct cycle *cycle, const int16_t *alone, struct random *random,
+                      struct node_numbers *ret_best);
 /* "0/5 nodes are available: 3 Insufficient cpu, 2 node(s) were unschedulable." and the nearest
  * miss apart (NULL: none). In the arena. */
 const char *cycle_explain(struct cycle *cycle, const char **ret_nearest, size_t *ret_hopeless);
@@ -96,7 +105,7 @@ const char *cycle_explain(struct cycle *cycle, const char **ret_nearest, size_t 
 struct rankings;
 struct rankings *rankings_new(void);
 void rankings_free(struct rankings *rankings);
-/* As cycle_choose, for a cycle that is not global. */
+/* As cycle_choose. Not for a pod for which a node is being cleared: its answers are its own. */
 int rankings_choose(struct rankings *rankings, struct cycle *cycle, struct random *random);
 
 /* Whether a pod for which its node is being cleared comes before this one. */

@@ -12,11 +12,7 @@ struct affinity {
     struct tally near, far, kept_away, scores;
     bool nobody_near; /* no pod anywhere matches all terms of `near` */
     bool own_near;    /* the pod itself does */
-    struct {
-        uint64_t key_hash;
-        struct str key;
-    } keys[64];
-    size_t key_count;
+    struct affinity_terms kept_away_keys, score_keys; /* only their keys matter */
     bool any_score;
     uint64_t stamp;
 };
@@ -80,29 +76,45 @@ static uint64_t ask_labels(const struct cycle *cycle, const struct affinity *aff
 
 /* ---- counting ---- */
 
+/* The domain of the term's key that the node is in; 0: it lacks the label. */
+static uint64_t domain_of(const struct cycle *cycle, const struct node *node,
+                          const struct affinity_term *term)
+{
+    return cluster_domains(cycle->cluster, term->key, term->key_hash)[node->number];
+}
+
 static void add(const struct cycle *cycle, struct tally *tally, const struct node *node,
                 const struct affinity_term *term, int64_t amount)
 {
-    const struct label *label = node_label(node, term->key, term->key_hash);
-    if (label != NULL) {
-        *tally_get(tally, cycle->arena, tally_domain(term->key_hash, label->value_hash)) += amount;
+    uint64_t domain = domain_of(cycle, node, term);
+    if (domain != 0) {
+        *tally_get(tally, cycle->arena, domain) += amount;
     }
+}
+
+/* Remembers the key of a term; there are few different ones. */
+static void note_key(const struct cycle *cycle, struct affinity_terms *keys,
+                     const struct affinity_term *term)
+{
+    for (uint32_t i = 0; i < keys->count; i++) {
+        if (keys->items[i].key_hash == term->key_hash) {
+            return;
+        }
+    }
+    struct affinity_term *more = arena_array(cycle->arena, struct affinity_term, keys->count + 1);
+    if (keys->count > 0) {
+        memcpy(more, keys->items, keys->count * sizeof *more);
+    }
+    more[keys->count] = *term;
+    *keys = (struct affinity_terms){more, keys->count + 1};
 }
 
 static void add_score(const struct cycle *cycle, struct affinity *affinity, const struct node *node,
                       const struct affinity_term *term, int64_t weight)
 {
-    size_t i = 0;
-    while (i < affinity->key_count && affinity->keys[i].key_hash != term->key_hash) {
-        i++;
-    }
-    if (i == affinity->key_count && i < sizeof affinity->keys / sizeof affinity->keys[0]) {
-        affinity->keys[i].key_hash = term->key_hash;
-        affinity->keys[i].key = term->key;
-        affinity->key_count++;
-    }
-    if (node_label(node, term->key, term->key_hash) != NULL) {
+    if (domain_of(cycle, node, term) != 0) {
         affinity->any_score = true;
+        note_key(cycle, &affinity->score_keys, term);
         add(cycle, &affinity->scores, node, term, weight);
     }
 }
@@ -118,8 +130,7 @@ static void count_node(const struct cycle *cycle, struct affinity *affinity,
         unsigned bit = 1;
         for (uint32_t i = 0; (answers & 1) != 0 && i < shape->near.count; i++) {
             affinity->nobody_near =
-                affinity->nobody_near &&
-                node_label(node, shape->near.items[i].key, shape->near.items[i].key_hash) == NULL;
+                affinity->nobody_near && domain_of(cycle, node, &shape->near.items[i]) == 0;
             add(cycle, &affinity->near, node, &shape->near.items[i], count);
         }
         for (uint32_t i = 0; i < shape->far.count; i++, bit++) {
@@ -179,6 +190,7 @@ static void count_other(const struct cycle *cycle, struct affinity *affinity,
                 continue;
             }
             if (list == 0) {
+                note_key(cycle, &affinity->kept_away_keys, term);
                 add(cycle, &affinity->kept_away, node, term, 1);
             } else {
                 add_score(cycle, affinity, node, term, list == 3 ? -term->weight : term->weight);
@@ -223,27 +235,24 @@ static bool is_near(const struct cycle *cycle, const struct affinity *affinity,
     bool all = true;
     for (uint32_t i = 0; i < near->count; i++) {
         const struct affinity_term *term = &near->items[i];
-        const struct label *label = node_label(node, term->key, term->key_hash);
-        if (label == NULL) {
+        uint64_t domain = domain_of(cycle, node, term);
+        if (domain == 0) {
             return false;
         }
-        const int64_t *found =
-            tally_find(&affinity->near, tally_domain(term->key_hash, label->value_hash));
+        const int64_t *found = tally_find(&affinity->near, domain);
         all = all && found != NULL && *found > 0;
     }
     /* The first pod of a group that wants to be together may go anywhere. */
     return all || (affinity->nobody_near && affinity->own_near);
 }
 
-static bool in_tally(const struct tally *tally, const struct affinity_terms *terms,
-                     const struct node *node)
+/* Whether the node is in a domain that was counted, of any of the keys. */
+static bool in_tally(const struct cycle *cycle, const struct tally *tally,
+                     const struct affinity_terms *terms, const struct node *node)
 {
     for (uint32_t i = 0; i < terms->count; i++) {
-        const struct label *label = node_label(node, terms->items[i].key, terms->items[i].key_hash);
-        const int64_t *found =
-            label != NULL
-                ? tally_find(tally, tally_domain(terms->items[i].key_hash, label->value_hash))
-                : NULL;
+        uint64_t domain = domain_of(cycle, node, &terms->items[i]);
+        const int64_t *found = domain != 0 ? tally_find(tally, domain) : NULL;
         if (found != NULL && *found > 0) {
             return true;
         }
@@ -251,24 +260,19 @@ static bool in_tally(const struct tally *tally, const struct affinity_terms *ter
     return false;
 }
 
-static bool kept_away(const struct affinity *affinity, const struct node *node)
+static bool kept_away(const struct cycle *cycle, const struct affinity *affinity,
+                      const struct node *node)
 {
-    for (uint32_t i = 0; affinity->kept_away.used > 0 && i < node->labels.count; i++) {
-        const struct label *label = &node->labels.items[i];
-        const int64_t *found =
-            tally_find(&affinity->kept_away, tally_domain(label->key_hash, label->value_hash));
-        if (found != NULL && *found > 0) {
-            return true;
-        }
-    }
-    return false;
+    return affinity->kept_away.used > 0 &&
+           in_tally(cycle, &affinity->kept_away, &affinity->kept_away_keys, node);
 }
 
 static bool filter(const struct cycle *cycle, void *state, const struct node *node)
 {
     const struct affinity *affinity = state;
-    return is_near(cycle, affinity, node) && !in_tally(&affinity->far, &cycle->shape->far, node) &&
-           !kept_away(affinity, node);
+    return is_near(cycle, affinity, node) &&
+           !in_tally(cycle, &affinity->far, &cycle->shape->far, node) &&
+           !kept_away(cycle, affinity, node);
 }
 
 static void explain(const struct cycle *cycle, void *state, const struct node *node,
@@ -277,7 +281,7 @@ static void explain(const struct cycle *cycle, void *state, const struct node *n
     const struct affinity *affinity = state;
     if (!is_near(cycle, affinity, node)) {
         reason_add(reasons, true, "node(s) didn't match pod affinity rules");
-    } else if (in_tally(&affinity->far, &cycle->shape->far, node)) {
+    } else if (in_tally(cycle, &affinity->far, &cycle->shape->far, node)) {
         reason_add(reasons, false, "node(s) didn't match pod anti-affinity rules");
     } else {
         reason_add(reasons, false, "node(s) didn't satisfy existing pods anti-affinity rules");
@@ -290,13 +294,9 @@ static int64_t score(const struct cycle *cycle, void *state, const struct node *
 {
     const struct affinity *affinity = state;
     int64_t sum = 0;
-    for (size_t i = 0; i < affinity->key_count; i++) {
-        const struct label *label =
-            node_label(node, affinity->keys[i].key, affinity->keys[i].key_hash);
-        const int64_t *found =
-            label != NULL
-                ? tally_find(&affinity->scores, tally_domain(label->key_hash, label->value_hash))
-                : NULL;
+    for (uint32_t i = 0; i < affinity->score_keys.count; i++) {
+        uint64_t domain = domain_of(cycle, node, &affinity->score_keys.items[i]);
+        const int64_t *found = domain != 0 ? tally_find(&affinity->scores, domain) : NULL;
         sum += found != NULL ? *found : 0;
     }
     return sum;

@@ -6,7 +6,7 @@ static int prepare(struct cycle *cycle, void **state)
 {
     const struct shape *shape = cycle->shape;
     int does = shape->node_selector.count > 0 || shape->has_node_terms ? PLUGIN_FILTERS : 0;
-    return does | (shape->preferred_node_count > 0 ? PLUGIN_SCORES | PLUGIN_GLOBAL : 0);
+    return does | (shape->preferred_node_count > 0 ? PLUGIN_SCORES | PLUGIN_RELATIVE : 0);
 }
 
 bool node_affinity_matches(const struct shape *shape, const struct node *node)

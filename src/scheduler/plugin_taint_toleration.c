@@ -6,7 +6,7 @@ static int prepare(struct cycle *cycle, void **state)
 {
     /* Normalised over nodes that passed: only without such taints is it the same for all. */
     return PLUGIN_FILTERS |
-           (cycle->cluster->preferring_taints > 0 ? PLUGIN_SCORES | PLUGIN_GLOBAL : 0);
+           (cycle->cluster->preferring_taints > 0 ? PLUGIN_SCORES | PLUGIN_RELATIVE : 0);
 }
 
 const struct taint *node_keeps_away(const struct shape *shape, const struct node *node)

@@ -15,8 +15,9 @@
 
 struct constraint {
     const struct spread *spread;
-    bool per_host; /* counted on the node itself when scoring */
-    int own;       /* 1: the pod itself matches */
+    const uint64_t *domains; /* by node; 0: it lacks the label */
+    bool per_host;           /* counted on the node itself when scoring */
+    int own;                 /* 1: the pod itself matches */
     struct tally counts;
     int64_t least;     /* of the domains; hard only */
     double weight;     /* soft only */
@@ -88,6 +89,7 @@ static struct spreading *spreading_new(struct cycle *cycle, bool hard)
         }
         struct constraint *made = &spreading->items[spreading->count];
         made->spread = &spreads[i];
+        made->domains = cluster_domains(cycle->cluster, spreads[i].key, spreads[i].key_hash);
         made->per_host = !hard && str_is(spreads[i].key, HOSTNAME);
         made->question = (unsigned)spreading->count++;
         made->own =
@@ -98,15 +100,10 @@ static struct spreading *spreading_new(struct cycle *cycle, bool hard)
 
 /* ---- counting ---- */
 
-static const struct label *domain_of(const struct node *node, const struct constraint *constraint)
-{
-    return node_label(node, constraint->spread->key, constraint->spread->key_hash);
-}
-
 static bool has_all_keys(const struct spreading *spreading, const struct node *node)
 {
     for (size_t i = 0; i < spreading->count; i++) {
-        if (domain_of(node, &spreading->items[i]) == NULL) {
+        if (spreading->items[i].domains[node->number] == 0) {
             return false;
         }
     }
@@ -149,11 +146,6 @@ static int64_t count_on(const struct cycle *cycle, const struct spreading *sprea
     return count;
 }
 
-static uint64_t domain_key(const struct constraint *constraint, const struct label *label)
-{
-    return tally_domain(constraint->spread->key_hash, label->value_hash);
-}
-
 #define NODES_EACH(it, cluster)                                                                    \
     for (size_t it##_i = 0; it##_i < (cluster)->node_cap; it##_i++)                                \
         for (const struct node *it = (cluster)->nodes[it##_i]; it != NULL; it = NULL)
@@ -170,7 +162,7 @@ static struct spreading *count_hard(struct cycle *cycle, struct spreading *sprea
         for (size_t i = 0; i < spreading->count; i++) {
             struct constraint *it = &spreading->items[i];
             if (takes_part(cycle, it, node)) {
-                *tally_get(&it->counts, cycle->arena, domain_key(it, domain_of(node, it))) +=
+                *tally_get(&it->counts, cycle->arena, it->domains[node->number]) +=
                     count_on(cycle, spreading, it, node);
             }
         }
@@ -194,11 +186,11 @@ static int misfit(const struct spreading *spreading, const struct node *node)
 {
     for (size_t i = 0; i < spreading->count; i++) {
         const struct constraint *it = &spreading->items[i];
-        const struct label *label = domain_of(node, it);
-        if (label == NULL) {
+        uint64_t domain = it->domains[node->number];
+        if (domain == 0) {
             return 2;
         }
-        const int64_t *found = tally_find(&it->counts, domain_key(it, label));
+        const int64_t *found = tally_find(&it->counts, domain);
         int64_t there = found != NULL ? *found : 0;
         int64_t least = it->least == INT64_MAX ? 0 : it->least;
         if (there + it->own - least > it->spread->max_skew) {
@@ -231,7 +223,14 @@ static void explain(const struct cycle *cycle, void *state, const struct node *n
 
 /* ---- soft ---- */
 
-/* Needs the nodes that passed: called with the first score. */
+/* Nodes without the label are a domain of their own here. */
+static uint64_t own_or_none(const struct constraint *constraint, const struct node *node)
+{
+    uint64_t domain = constraint->domains[node->number];
+    return domain != 0 ? domain : 1;
+}
+
+/* Needs the nodes that passed. */
 static void count_soft(const struct cycle *cycle, struct spreading *spreading,
                        const struct node *const *nodes, size_t count)
 {
@@ -246,10 +245,8 @@ static void count_soft(const struct cycle *cycle, struct spreading *spreading,
         taking_part++;
         for (size_t i = 0; i < spreading->count; i++) {
             struct constraint *it = &spreading->items[i];
-            const struct label *label = domain_of(nodes[n], it);
             if (!it->per_host) {
-                uint64_t hash = label != NULL ? label->value_hash : str_hash(STR(""));
-                tally_get(&it->counts, arena, tally_domain(it->spread->key_hash, hash));
+                tally_get(&it->counts, arena, own_or_none(it, nodes[n]));
             }
         }
     }
@@ -264,11 +261,7 @@ static void count_soft(const struct cycle *cycle, struct spreading *spreading,
         }
         for (size_t i = 0; i < spreading->count; i++) {
             struct constraint *it = &spreading->items[i];
-            const struct label *label = domain_of(node, it);
-            uint64_t hash = label != NULL ? label->value_hash : str_hash(STR(""));
-            int64_t *domain =
-                it->per_host ? NULL
-                             : tally_find(&it->counts, tally_domain(it->spread->key_hash, hash));
+            int64_t *domain = it->per_host ? NULL : tally_find(&it->counts, own_or_none(it, node));
             if (domain != NULL && takes_part(cycle, it, node)) {
                 *domain += count_on(cycle, spreading, it, node);
             }
@@ -282,15 +275,15 @@ static int64_t score_of(const struct cycle *cycle, const struct spreading *sprea
     double sum = 0;
     for (size_t i = 0; i < spreading->count; i++) {
         const struct constraint *it = &spreading->items[i];
-        const struct label *label = domain_of(node, it);
-        if (label == NULL) {
+        uint64_t domain = it->domains[node->number];
+        if (domain == 0) {
             continue;
         }
         int64_t count = 0;
         if (it->per_host) {
             count = count_on(cycle, spreading, it, node);
         } else {
-            count = *tally_find(&it->counts, domain_key(it, label));
+            count = *tally_find(&it->counts, domain);
         }
         sum += (double)count * it->weight + (double)(it->spread->max_skew - 1);
     }

@@ -1,8 +1,9 @@
-/* ranking.c: decisions that depend on nothing but a node's own state, remembered.
+/* ranking.c: what depends on nothing but a node's own state, remembered.
  *
  * For each set of such wishes the nodes are kept in buckets by score. A decision brings the ranking
  * up to date (only nodes that changed since are looked at again, usually the one of the last
  * decision) and takes any node of the best bucket. A change of anything but pods builds it anew.
+ * Where a pod also has wishes that concern other nodes, the ranking saves the rest of the work.
  */
 #include "scheduler/cycle.h"
 
@@ -73,15 +74,8 @@ static struct ranking *find(struct rankings *rankings, uint64_t id)
 
 static int judge(const struct cycle *cycle, const struct node *node)
 {
-    if (node == NULL || !cycle_passes(cycle, node)) {
-        return -1;
-    }
-    int64_t total = 0;
-    for (size_t i = 0; i < cycle->scorer_count; i++) {
-        const struct plugin *plugin = cycle->scorers[i];
-        total += plugin->weight * plugin->score(cycle, cycle->score_states[i], node);
-    }
-    return total < 0 ? 0 : total >= BUCKETS ? BUCKETS - 1 : (int)total;
+    int64_t total = cycle_judge_alone(cycle, node);
+    return total >= BUCKETS ? BUCKETS - 1 : (int)total; /* it is below: three weights of 100 */
 }
 
 static void take_out(struct ranking *ranking, int node)
@@ -147,6 +141,9 @@ int rankings_choose(struct rankings *rankings, struct cycle *cycle, struct rando
     struct ranking *ranking = find(rankings, cycle->shape->local->id);
     ranking->used = ++rankings->clock;
     bring_up_to_date(ranking, cycle);
+    if (cycle->global) {
+        return cycle_choose_from(cycle, ranking->scores, random, NULL);
+    }
     while (ranking->top >= 0 && ranking->buckets[ranking->top].count == 0) {
         ranking->top--;
     }

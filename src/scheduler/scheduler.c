@@ -116,8 +116,7 @@ static int choose(struct scheduler *scheduler, struct cycle *cycle)
         const struct node *node = scheduler->cluster->nodes[pod->nominated];
         return cycle_passes(cycle, node) ? pod->nominated : cycle_choose(cycle, random, NULL);
     }
-    return cycle->global ? cycle_choose(cycle, random, NULL)
-                         : rankings_choose(scheduler->rankings, cycle, random);
+    return rankings_choose(scheduler->rankings, cycle, random);
 }
 
 static void schedule(struct scheduler *scheduler, struct entry *entry)
