@@ -1,7 +1,8 @@
 /* nft.c: tables, chains, sets and elements as netlink messages, and the transaction around them.
  *
  * Invariants: each message is built in place in the batch's buffer within NFT_MESSAGE_ROOM bytes
- * (names are at most 128 bytes, a rule has at most a dozen expressions); the messages stand between
+ * (names are at most 128 bytes, a rule has at most a dozen expressions), elements of one set are
+ * gathered in messages of up to ELEMENTS_MESSAGE_MAX; the messages stand between
  * NFNL_MSG_BATCH_BEGIN and _END, so the kernel applies all or none. It works inside sendmsg, so the
  * answers are there when it returns.
  */
@@ -12,11 +13,14 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
 #include "network/netlink.h"
 #include "network/nft_int.h"
+
+enum { ELEMENTS_MESSAGE_MAX = 16384 };
 
 /* The header of a message of the batch; `resource` is the subsystem for begin and end. */
 static struct nlmsghdr *put_header(struct nft_batch *batch, uint16_t type, uint16_t flags,
@@ -47,6 +51,7 @@ void nft_message_end(struct nft_batch *batch, struct nlmsghdr *message)
 void nft_begin(struct nft_batch *batch)
 {
     batch->changes = 0;
+    batch->elements.end = 0; /* nothing ends there */
     buf_clear(&batch->bytes);
     nft_message_end(batch,
                     put_header(batch, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
@@ -224,36 +229,64 @@ static void put_cells(struct nlmsghdr *message, uint16_t attribute, const uint32
     mnl_attr_nest_end(message, nest);
 }
 
+/* A message to put elements of `set` into: the last one again, when it is of the same kind. One set
+ * is looked up once a message, by its name among all sets. */
+static struct nlmsghdr *open_elements(struct nft_batch *batch, uint16_t type, uint16_t flags,
+                                      const char *set, struct nlattr **ret_list)
+{
+    struct nlmsghdr *message;
+    size_t start = batch->elements.message;
+    if (batch->elements.end == batch->bytes.n && batch->elements.type == type &&
+        batch->bytes.n - start < ELEMENTS_MESSAGE_MAX && strcmp(batch->elements.set, set) == 0) {
+        buf_room(&batch->bytes, NFT_MESSAGE_ROOM);
+        batch->bytes.n = start;
+        message = (struct nlmsghdr *)(void *)(batch->bytes.p + start);
+        *ret_list = (struct nlattr *)(void *)(batch->bytes.p + batch->elements.list);
+        return message;
+    }
+    message = nft_message(batch, type, flags);
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, NFT_TABLE);
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set);
+    *ret_list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
+    batch->elements.message = batch->bytes.n;
+    batch->elements.list = (size_t)((const char *)*ret_list - batch->bytes.p);
+    batch->elements.type = type;
+    snprintf(batch->elements.set, sizeof batch->elements.set, "%s", set);
+    return message;
+}
+
+static void put_data(struct nlmsghdr *message, const struct nft_element *element)
+{
+    if (element->verdict_chain != NULL || element->verdict_drop) {
+        struct nlattr *data = mnl_attr_nest_start(message, NFTA_SET_ELEM_DATA);
+        nft_put_verdict(message, element->verdict_drop ? NF_DROP : NFT_GOTO,
+                        element->verdict_chain);
+        mnl_attr_nest_end(message, data);
+    } else if (element->data != NULL) {
+        put_cells(message, NFTA_SET_ELEM_DATA, element->data, element->data_cells);
+    }
+    if (element->timeout_ms != 0) {
+        mnl_attr_put_u64(message, NFTA_SET_ELEM_TIMEOUT, __builtin_bswap64(element->timeout_ms));
+    }
+    if (element->expires_ms != 0) {
+        mnl_attr_put_u64(message, NFTA_SET_ELEM_EXPIRATION, __builtin_bswap64(element->expires_ms));
+    }
+}
+
 static void put_element(struct nft_batch *batch, uint16_t type, uint16_t flags, const char *set,
                         const struct nft_element *element)
 {
-    struct nlmsghdr *message = nft_message(batch, type, flags);
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, NFT_TABLE);
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set);
-    struct nlattr *list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
+    struct nlattr *list;
+    struct nlmsghdr *message = open_elements(batch, type, flags, set, &list);
     struct nlattr *item = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
     put_cells(message, NFTA_SET_ELEM_KEY, element->key, element->key_cells);
     if (type == NFT_MSG_NEWSETELEM) {
-        if (element->verdict_chain != NULL || element->verdict_drop) {
-            struct nlattr *data = mnl_attr_nest_start(message, NFTA_SET_ELEM_DATA);
-            nft_put_verdict(message, element->verdict_drop ? NF_DROP : NFT_GOTO,
-                            element->verdict_chain);
-            mnl_attr_nest_end(message, data);
-        } else if (element->data != NULL) {
-            put_cells(message, NFTA_SET_ELEM_DATA, element->data, element->data_cells);
-        }
-        if (element->timeout_ms != 0) {
-            mnl_attr_put_u64(message, NFTA_SET_ELEM_TIMEOUT,
-                             __builtin_bswap64(element->timeout_ms));
-        }
-        if (element->expires_ms != 0) {
-            mnl_attr_put_u64(message, NFTA_SET_ELEM_EXPIRATION,
-                             __builtin_bswap64(element->expires_ms));
-        }
+        put_data(message, element);
     }
     mnl_attr_nest_end(message, item);
     mnl_attr_nest_end(message, list);
     nft_message_end(batch, message);
+    batch->elements.end = batch->bytes.n;
 }
 
 void nft_element_add(struct nft_batch *batch, const char *set, const struct nft_element *element)

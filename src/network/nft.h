@@ -20,6 +20,12 @@ struct nft_batch {
     uint32_t changes;
     /* while a rule is built: offsets into bytes */
     size_t message, list, item, data;
+    /* the last message, when it carries elements to which more of the same set can be added */
+    struct {
+        size_t message, list, end;
+        uint16_t type;
+        char set[128];
+    } elements;
 };
 void nft_begin(struct nft_batch *batch);
 void nft_done(struct nft_batch *batch); /* drops it */

@@ -4,7 +4,8 @@
  * Invariants: a key of the address and port maps belongs to the first Service that claimed it;
  * later claims wait and take over when it goes, so two Services with one externalIP never break a
  * batch. Maps are "e-" and the balancer's name (slot -> endpoint), with affinity also "m-"
- * (endpoints that are in it) and "c-" (client -> endpoint, elements time out).
+ * (endpoints that are in it) and "c-" (client -> endpoint, elements time out). One map for all
+ * balancers would be worse: the kernel walks the whole map for each chain that names it.
  */
 #include "network/service_rules.h"
 
