@@ -45,7 +45,7 @@ struct start {
     char *old_dir, *old_id; /* remains of the run before */
     struct runtime_status status;
     int64_t asked_ns, began_ns, built_ns, ran_ns; /* mono: where the time goes */
-    const char *reason; /* of a failure */
+    const char *reason;                           /* of a failure */
     struct err err;
 };
 

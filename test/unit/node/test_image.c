@@ -60,7 +60,8 @@ static char *write_archive(const struct buf *layer, const char *diff_id)
     add_member(&tar, "l.tar", '0', "", buf_view(layer), 0644);
     add_member(&tar, "c.json", '0', "", str_of(config), 0644);
     add_member(&tar, "manifest.json", '0', "",
-               STR("[{\"Config\":\"c.json\",\"RepoTags\":[\"x:1\"],\"Layers\":[\"l.tar\"]}]"), 0644);
+               STR("[{\"Config\":\"c.json\",\"RepoTags\":[\"x:1\"],\"Layers\":[\"l.tar\"]}]"),
+               0644);
     end_tar(&tar);
     char *path = mem_printf("%s/archive.tar", dir);
     assert_int_equal(file_write_quick(path, buf_view(&tar), 0600, NULL), 0);
@@ -136,8 +137,12 @@ struct hostile {
 static void test_hostile_layers(void **state)
 {
     static const struct hostile cases[] = {
-        {"../escaped", '0', ""},     {"a/../../escaped", '0', ""}, {"etc/../../../escaped", '5', ""},
-        {"x", '1', "../../escaped"}, {".wh..", '0', ""},           {"y", '1', "/no/such"},
+        {"../escaped", '0', ""},
+        {"a/../../escaped", '0', ""},
+        {"etc/../../../escaped", '5', ""},
+        {"x", '1', "../../escaped"},
+        {".wh..", '0', ""},
+        {"y", '1', "/no/such"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf layer BUF_CLEANUP = BUF_INIT;

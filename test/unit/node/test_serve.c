@@ -249,9 +249,10 @@ static void test_exec_terminal(void **state)
 static void test_attach(void **state)
 {
     struct channels c = {0};
-    rig_pod(rig, "cat",
-            "'restartPolicy':'Never','containers':[{'name':'c','image':'cox.test/box:1','stdin':true,"
-            "'stdinOnce':true,'command':['/bin/sh','-c','read x; echo heard $x; sleep 0.3']}]");
+    rig_pod(
+        rig, "cat",
+        "'restartPolicy':'Never','containers':[{'name':'c','image':'cox.test/box:1','stdin':true,"
+        "'stdinOnce':true,'command':['/bin/sh','-c','read x; echo heard $x; sleep 0.3']}]");
     assert_true(rig_wait(rig, rig_running, "cat", 10));
     open_channels("/attach/default/cat/c?stdin=1&stdout=1&stderr=1", &c);
     rig_run(rig, NS_PER_S / 5);
@@ -323,8 +324,7 @@ static bool tunnel_heard(struct rig *r, const char *pod)
 
 static void forward(const char *port, struct tunnel *t)
 {
-    struct http_header headers[] = {
-        {STR("x-stream-protocol-version"), STR("portforward.k8s.io")}};
+    struct http_header headers[] = {{STR("x-stream-protocol-version"), STR("portforward.k8s.io")}};
     struct http_client_request request = {.method = STR("POST"),
                                           .path = STR("/portForward/default/box"),
                                           .authority = STR("node"),
@@ -381,9 +381,10 @@ static void test_follow(void **state)
 static int start(void **state)
 {
     rig_start(rig);
-    rig_pod(rig, "box",
-            "'containers':[{'name':'c','image':'cox.test/box:1','command':['/bin/sh','-c',"
-            "'for i in 1 2 3; do echo line $i; done; exec nc -lk -p 18923 -e cat']}]");
+    rig_pod(
+        rig, "box",
+        "'containers':[{'name':'c','image':'cox.test/box:1','command':['/bin/sh','-c',"
+        "'for i in 1 2 3; do echo line $i; done; while true; do nc -l -p 18923 -e cat; done']}]");
     if (!rig_wait(rig, rig_running, "box", 10)) {
         return -1;
     }
@@ -411,9 +412,9 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),        cmocka_unit_test(test_exec),
-        cmocka_unit_test(test_exec_much),    cmocka_unit_test(test_exec_terminal),
-        cmocka_unit_test(test_attach),       cmocka_unit_test(test_port_forward),
+        cmocka_unit_test(test_plain),     cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_exec_much), cmocka_unit_test(test_exec_terminal),
+        cmocka_unit_test(test_attach),    cmocka_unit_test(test_port_forward),
         cmocka_unit_test(test_follow),
     };
     return cmocka_run_group_tests(tests, start, stop);

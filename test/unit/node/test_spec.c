@@ -94,7 +94,8 @@ static const struct expectation expectations[] = {
     {"'securityContext':{'capabilities':{'drop':['ALL'],'add':['SYS_RESOURCE']}}", /* we lack it */
      "process.capabilities.effective", "[]"},
     {"'securityContext':{'seccompProfile':{'type':'Unconfined'}}", "linux.seccomp", NULL},
-    {"'securityContext':{'capabilities':{'drop':['ALL']},'seccompProfile':{'type':'RuntimeDefault'}}",
+    {"'securityContext':{'capabilities':{'drop':['ALL']},'seccompProfile':{'type':'RuntimeDefault'}"
+     "}",
      "linux.seccomp.syscalls",
      "[{'names':['read'],'action':'SCMP_ACT_ALLOW'},{'names':['mount'],'action':'SCMP_ACT_ERRNO',"
      "'errnoRet':1}]"},
@@ -155,8 +156,7 @@ static void test_mount_order(void **state)
     struct val *config;
     assert_int_equal(write_spec(&arena, "'containers':[{'name':'c'}]", &config, NULL), 0);
     int seen = 0;
-    VAL_EACH(it, val_get(config, "mounts"))
-    {
+    VAL_EACH (it, val_get(config, "mounts")) {
         if (str_is(val_text(val_get(it, "destination")), "/a")) {
             assert_int_equal(seen++, 0);
         } else if (str_is(val_text(val_get(it, "destination")), "/a/b")) {
@@ -231,10 +231,11 @@ static void test_environment(void **state)
 static void test_environment_errors(void **state)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    struct val *pod = parse(&arena, "{'metadata':{'name':'p','namespace':'n'},'spec':{'containers':["
-                                    "{'name':'c','env':[{'name':'A','valueFrom':{'configMapKeyRef':{"
-                                    "'name':'cm','key':'gone'}}}]},{'name':'d','envFrom':[{"
-                                    "'secretRef':{'name':'no'}}]}]}}");
+    struct val *pod =
+        parse(&arena, "{'metadata':{'name':'p','namespace':'n'},'spec':{'containers':["
+                      "{'name':'c','env':[{'name':'A','valueFrom':{'configMapKeyRef':{"
+                      "'name':'cm','key':'gone'}}}]},{'name':'d','envFrom':[{"
+                      "'secretRef':{'name':'no'}}]}]}}");
     the_map = parse(&arena, "{'data':{}}");
     struct env_facts facts = {.config_map = find_map, .secret = find_map};
     struct env_list env = {0};
@@ -251,10 +252,11 @@ static void test_environment_errors(void **state)
 static void test_files(void **state)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    struct val *pod = parse(&arena, "{'metadata':{'name':'p','namespace':'n'},'spec':{'hostname':'h',"
-                                    "'subdomain':'s','hostAliases':[{'ip':'1.2.3.4','hostnames':["
-                                    "'a','b']}],'dnsConfig':{'searches':['more'],'options':[{'name':"
-                                    "'ndots','value':'2'},{'name':'edns0'}]}}}");
+    struct val *pod =
+        parse(&arena, "{'metadata':{'name':'p','namespace':'n'},'spec':{'hostname':'h',"
+                      "'subdomain':'s','hostAliases':[{'ip':'1.2.3.4','hostnames':["
+                      "'a','b']}],'dnsConfig':{'searches':['more'],'options':[{'name':"
+                      "'ndots','value':'2'},{'name':'edns0'}]}}}");
     struct pod_files_facts facts = {.pod_ip = STR("10.1.1.1"),
                                     .cluster_dns = STR("10.96.0.10"),
                                     .cluster_domain = STR("cluster.local"),
@@ -455,11 +457,16 @@ static void test_quantities_to_cgroups(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spec_cases),         cmocka_unit_test(test_spec_refuses),
-        cmocka_unit_test(test_mount_order),        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_environment_errors), cmocka_unit_test(test_files),
-        cmocka_unit_test(test_references),         cmocka_unit_test(test_atomic_writer),
-        cmocka_unit_test(test_subpath_stays_inside), cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_spec_cases),
+        cmocka_unit_test(test_spec_refuses),
+        cmocka_unit_test(test_mount_order),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_environment_errors),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_atomic_writer),
+        cmocka_unit_test(test_subpath_stays_inside),
+        cmocka_unit_test(test_logs),
         cmocka_unit_test(test_quantities_to_cgroups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,8 @@ static void on_later(struct timer *timer)
     struct script *s = script_of(c);
     free(l);
     if (copy.what == 0) {
-        container_pulled(c, copy.attempt, s->pull_fails, s->pull_fails != NULL ? "no such image" : NULL);
+        container_pulled(c, copy.attempt, s->pull_fails,
+                         s->pull_fails != NULL ? "no such image" : NULL);
     } else if (copy.what == 1 && s->start_fails != NULL) {
         container_failed(c, copy.attempt, s->start_fails, "it does not start");
     } else if (copy.what == 1) {
@@ -208,8 +209,8 @@ static void begin(const char *spec, const struct script *scripts, size_t count)
                               .finalize = op_finalize,
                               .changed = op_changed,
                               .event = op_event};
-    char *json = arena_printf(&arena, "{'metadata':{'name':'p','namespace':'n','uid':'u'},'spec':{%s}}",
-                              spec);
+    char *json = arena_printf(
+        &arena, "{'metadata':{'name':'p','namespace':'n','uid':'u'},'spec':{%s}}", spec);
     struct pod_view *view = view_of(&arena, json);
     w->worker = pod_worker_new(w->loop, &w->ops, view);
     pod_view_unref(view);
@@ -366,9 +367,10 @@ static void test_deadline_and_init_failure(void **state)
     assert_string_equal(pod_worker_phase(w->worker), "Failed");
     assert_string_equal(w->worker->reason, "DeadlineExceeded");
     finish();
-    const struct script init[] = {{.name = "i", .runs_ns = NS_PER_S, .exit_code = 1}, {.name = "a"}};
-    begin("'restartPolicy':'Never','initContainers':[{'name':'i'}],'containers':[{'name':'a'}]", init,
-          2);
+    const struct script init[] = {{.name = "i", .runs_ns = NS_PER_S, .exit_code = 1},
+                                  {.name = "a"}};
+    begin("'restartPolicy':'Never','initContainers':[{'name':'i'}],'containers':[{'name':'a'}]",
+          init, 2);
     pod_worker_start(w->worker);
     loop_run_for(w->loop, 20 * NS_PER_S);
     assert_string_equal(pod_worker_phase(w->worker), "Failed");
