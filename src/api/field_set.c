@@ -148,6 +148,42 @@ bool field_set_equal(const struct val *a, const struct val *b)
     return a == b || (a != NULL && b != NULL && val_equal(a, b));
 }
 
+static bool is_sorted(const struct val *node)
+{
+    VAL_EACH (it, node) {
+        if ((it->next != NULL && str_cmp(it->key, it->next->key) >= 0) || !is_sorted(it)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void sort_deep(struct arena *arena, struct val *node)
+{
+    sort_members(arena, node);
+    struct val *it = node->child;
+    while (it != NULL && it->next != NULL) {
+        if (str_eq(it->key, it->next->key)) {
+            val_remove(node, it->next); /* twice the same: the first one counts */
+        } else {
+            it = it->next;
+        }
+    }
+    VAL_EACH (member, node) {
+        sort_deep(arena, member);
+    }
+}
+
+struct val *field_set_sorted(struct arena *arena, struct val *set)
+{
+    if (set == NULL || is_sorted(set)) {
+        return set;
+    }
+    struct val *copy = val_copy(arena, set);
+    sort_deep(arena, copy);
+    return copy;
+}
+
 bool field_set_is_valid(const struct val *fields)
 {
     if (!val_is(fields, VAL_OBJECT)) {

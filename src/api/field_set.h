@@ -16,5 +16,7 @@ struct val *field_set_union(struct arena *arena, struct val *a, struct val *b);
 /* a without the paths of b (a path's children stay unless they are in b, too). */
 struct val *field_set_difference(struct arena *arena, struct val *a, const struct val *b);
 bool field_set_equal(const struct val *a, const struct val *b);
+/* The set with its members in order: itself, or a sorted copy of what a client wrote otherwise. */
+struct val *field_set_sorted(struct arena *arena, struct val *set);
 /* Whether a FieldsV1 value is one: objects only, known kinds of path elements. */
 bool field_set_is_valid(const struct val *fields);

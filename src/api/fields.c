@@ -48,6 +48,7 @@ static bool load(struct managed *managed, const struct val *list)
             managed->count = 0;
             return false;
         }
+        entry.set = field_set_sorted(managed->arena, set);
         managed->items[managed->count++] = entry;
     }
     return true;

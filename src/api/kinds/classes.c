@@ -171,6 +171,7 @@ const struct api_ops ops_runtime_class = {
     .validate = runtime_validate,
     .validate_update = runtime_validate_update,
     .columns = runtime_columns,
+    .create_on_update = true,
 };
 
 const struct api_ops ops_storage_class = {

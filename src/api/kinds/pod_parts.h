@@ -9,6 +9,8 @@ bool pod_is_finished(const struct val *pod); /* phase Succeeded or Failed */
 bool container_is_sidecar(const struct val *container);
 const char *pod_qos_class(const struct val *pod); /* Guaranteed, Burstable, BestEffort */
 
+/* Values of matchLabelKeys into the selectors of affinity terms and spread constraints. */
+void pod_apply_match_keys(struct arena *arena, struct val *pod);
 void pod_columns(struct api_context *ctx, const struct val *pod, struct val *cells);
 void pod_validate_update(struct api_context *ctx, const struct val *next, const struct val *old,
                          struct field_errors *errors);

@@ -209,6 +209,7 @@ static void binding_columns(struct api_context *ctx, const struct val *binding, 
 const struct api_ops ops_role = {
     .validate = role_validate,
     .columns = role_columns,
+    .create_on_update = true,
     .unconditional_update = true,
     .name_rule = "path",
 };
@@ -216,6 +217,7 @@ const struct api_ops ops_role = {
 const struct api_ops ops_cluster_role = {
     .validate = cluster_role_validate,
     .columns = role_columns,
+    .create_on_update = true,
     .unconditional_update = true,
     .name_rule = "path",
 };
@@ -225,6 +227,7 @@ const struct api_ops ops_role_binding = {
     .validate = role_binding_validate,
     .validate_update = binding_validate_update,
     .columns = binding_columns,
+    .create_on_update = true,
     .unconditional_update = true,
     .name_rule = "path",
 };
@@ -234,6 +237,7 @@ const struct api_ops ops_cluster_role_binding = {
     .validate = cluster_role_binding_validate,
     .validate_update = binding_validate_update,
     .columns = binding_columns,
+    .create_on_update = true,
     .unconditional_update = true,
     .name_rule = "path",
 };
