@@ -216,6 +216,9 @@ static int read_all(struct reader *reader)
 static bool directives_are_few(struct str text)
 {
     size_t count = 0;
+    if (text.n == 0) {
+        return true;
+    }
     for (const char *p = text.p, *end = text.p + text.n; count <= YAML_DIRECTIVES_MAX; p++) {
         p = p < end ? memchr(p, '%', (size_t)(end - p)) : NULL;
         if (p == NULL) {
