@@ -411,7 +411,7 @@ static void peer_window(struct spdy *spdy, int64_t window)
 static int on_settings(struct spdy *spdy, struct str payload, struct err *err)
 {
     uint32_t count = payload.n >= 4 ? get_u32(payload.p) : UINT32_MAX;
-    if (count > (payload.n - 4) / 8) {
+    if (payload.n < 4 || count > (payload.n - 4) / 8) {
         return err_set(err, ERR_PARSE, "SPDY SETTINGS is too short");
     }
     for (uint32_t i = 0; i < count; i++) {
