@@ -247,7 +247,7 @@ static const struct val *random_pod(struct arena *arena, int number, bool plain)
         buf_printf(&out, ",'ports':[{'hostPort':%d,'protocol':'TCP'%s}]", 80 + below(2),
                    chance(50) ? ",'hostIP':'10.0.0.1'" : "");
     }
-    buf_addz(&out, "}]");
+    buf_printf(&out, "}],'priority':%d", 10 * below(5));
     if (chance(15)) {
         buf_printf(&out, ",'nodeSelector':{'disk':'%s'}", ONE_OF("ssd", "hdd"));
     }
@@ -444,6 +444,95 @@ static int run(uint64_t seed)
     return decisions;
 }
 
+/* ---- preemption ---- */
+
+static int priority_of(const struct val *pod)
+{
+    return (int)val_int(val_path(pod, "spec.priority"), 0);
+}
+
+/* Whether the pod passes on the node when its pods with a priority up to `upto` are gone. */
+static bool passes_without(const struct world *world, const struct val *value, int node, int upto)
+{
+    struct naive without = world->naive;
+    long scores[32];
+    for (int i = 0; i < without.pod_count; i++) {
+        if (without.pods[i].node == node && priority_of(without.pods[i].value) <= upto) {
+            without.pods[i].node = -1;
+        }
+    }
+    naive_decide(&without, value, scores);
+    return scores[node] >= 0;
+}
+
+static void check_victims(struct world *world, const struct val *value,
+                          const struct preemption *found)
+{
+    struct naive after = world->naive;
+    int chosen = number_in_naive(world, found->node), highest = -1;
+    int places[64];
+    long scores[32];
+    for (size_t v = 0; v < found->victims.count; v++) {
+        int i = 0;
+        while (world->placed[i] != found->victims.items[v]) {
+            i++;
+        }
+        assert_true(after.pods[i].node == chosen);
+        assert_true(priority_of(after.pods[i].value) < priority_of(value));
+        highest =
+            priority_of(after.pods[i].value) > highest ? priority_of(after.pods[i].value) : highest;
+        after.pods[i].node = -1;
+        places[v] = i;
+    }
+    naive_decide(&after, value, scores);
+    assert_true(scores[chosen] >= 0);
+    for (size_t v = 0; v < found->victims.count; v++) { /* none could have stayed */
+        after.pods[places[v]].node = chosen;
+        naive_decide(&after, value, scores);
+        assert_true(scores[chosen] < 0);
+        after.pods[places[v]].node = -1;
+    }
+    for (int n = 0; n < world->naive.node_count; n++) { /* nowhere do lesser ones suffice */
+        assert_false(passes_without(world, value, n, highest - 1));
+    }
+}
+
+static bool run_preemption(uint64_t seed, int *ret_found)
+{
+    struct world *world = mem_new(struct world);
+    random_seeded_init(&dice, seed);
+    world_init(world, false);
+    for (int i = 0; i < 60; i++) {
+        struct arena arena ARENA_CLEANUP = ARENA_INIT;
+        const struct val *value = random_pod(&world->arena, world->next++, true);
+        struct pod *pod = pod_new(world, value);
+        struct cycle cycle;
+        int node = -1;
+        check(world, seed, value, pod, &node);
+        if (node >= 0) {
+            place(world, pod, value, node);
+            continue;
+        }
+        struct preemption found;
+        assert_true(cycle_prepare(&cycle, world->cluster, pod, &arena));
+        preempt_find(&cycle, &dice, &found);
+        check(world, seed, value, pod, &node); /* nothing has changed */
+        assert_int_equal(node, -1);
+        if (found.node >= 0) {
+            check_victims(world, value, &found);
+            (*ret_found)++;
+        }
+        for (int n = 0; n < world->naive.node_count && found.node < 0; n++) {
+            assert_false(passes_without(world, value, n, priority_of(value) - 1));
+        }
+        vec_done(&found.victims);
+        cluster_pod_free(world->cluster, pod);
+    }
+    world_done(world);
+    free(world);
+    return true;
+}
+
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {
     const char *text = getenv(name);
@@ -459,8 +548,21 @@ static void decides_as_the_reference(void **state)
     }
 }
 
+static void preempts_as_few_and_as_unimportant_as_possible(void **state)
+{
+    uint64_t seed = number_from("COX_SEED", 1);
+    int found = 0;
+    for (uint64_t i = 0; i < 60; i++) {
+        run_preemption(seed + i, &found);
+    }
+    assert_true(found > 100);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(decides_as_the_reference)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decides_as_the_reference),
+        cmocka_unit_test(preempts_as_few_and_as_unimportant_as_possible),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,9 +130,7 @@ static void says_why_and_comes_back(void **state)
                 "is not helpful for scheduling. Nearest: node n0 lacks 1 cpu.")) {
         fail_msg("%.*s", STR_ARG(message));
     }
-    bool found = false;
     assert_true(fake_count(api, events) > 0);
-    (void)found;
     fake_patchf(api, nodes, NULL, "n1", "", "{'spec':{'unschedulable':null}}");
     loop_run_for(loop, 3 * NS_PER_S);
     assert_true(str_is(node_of("big"), "n1"));
@@ -172,6 +170,32 @@ static void important_pods_make_room(void **state)
     assert_true(str_eq(node_of("high"), low1)); /* the lowest one had to go */
     assert_null(fake_get(api, pods, "default", "low1"));
     assert_non_null(fake_get(api, pods, "default", "low0"));
+}
+
+static void promised_room_is_not_given_away(void **state)
+{
+    add_node("n0", 4, "");
+    start();
+    add_pod("low", "'cpu':'3'", ",'priority':5");
+    loop_run_for(loop, NS_PER_S);
+    add_pod("high", "'cpu':'3'", ",'priority':10");
+    loop_run_for(loop, NS_PER_S);
+    struct val *high = pod_val("high"), *low = pod_val("low");
+    assert_true(str_is(val_text(val_path(high, "status.nominatedNodeName")), "n0"));
+    assert_non_null(val_path(low, "metadata.deletionTimestamp"));
+    assert_non_null(val_find(val_path(low, "status.conditions"), "type", STR("DisruptionTarget")));
+    add_pod("thief", "'cpu':'1'", ",'priority':1");
+    add_pod("small", "'cpu':'1'", ",'priority':20"); /* comes before it */
+    loop_run_for(loop, 2 * NS_PER_S);
+    assert_int_equal(node_of("high").n, 0);
+    assert_true(str_is(node_of("small"), "n0"));
+    fake_delete(api, pods, "default", "small", "{'gracePeriodSeconds':0}");
+    loop_run_for(loop, 2 * NS_PER_S);
+    assert_int_equal(node_of("thief").n, 0); /* 1 cpu is free, and promised */
+    fake_delete(api, pods, "default", "low", "{'gracePeriodSeconds':0}");
+    loop_run_for(loop, 15 * NS_PER_S);
+    assert_true(str_is(node_of("high"), "n0"));
+    assert_true(str_is(node_of("thief"), "n0"));
 }
 
 static int refusals;
@@ -233,6 +257,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(says_why_and_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(the_last_gpu_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(important_pods_make_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(promised_room_is_not_given_away, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refused_binding_gives_the_room_back, setup, teardown),
         cmocka_unit_test_setup_teardown(pods_known_before_their_node_count, setup, teardown),
         cmocka_unit_test_setup_teardown(gates_and_other_schedulers_are_left_alone, setup, teardown),
