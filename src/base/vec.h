@@ -26,4 +26,5 @@ void vec_grow_(void **items, size_t *cap, size_t count, size_t size);
 /* Removes element i by moving the last one into its place (order is lost). */
 #define vec_remove_swap(vec, i) ((void)((vec)->items[i] = (vec)->items[--(vec)->count]))
 #define VEC_EACH(it, vec)                                                                          \
-    for (__typeof__((vec)->items + 0) it = (vec)->items; it != (vec)->items + (vec)->count; it++)
+    for (__typeof__((vec)->items + 0) it = (vec)->items;                                           \
+         it != NULL && it != (vec)->items + (vec)->count; it++)

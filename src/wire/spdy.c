@@ -199,7 +199,7 @@ static void send_data(struct spdy_stream *stream, const char *bytes, size_t size
         buf_add(&frame, bytes, piece);
         stream->window -= (int64_t)piece;
         send_frame(spdy, &frame);
-        bytes += piece;
+        bytes = size > piece ? bytes + piece : NULL;
         size -= piece;
     } while (size > 0);
     stream->out_done |= fin;
