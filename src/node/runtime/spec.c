@@ -255,9 +255,9 @@ static void add_system_mounts(struct writer *w, struct val *mounts)
     } else {
         add_mount(w, mounts, STR("/sys"), STR("sysfs"), STR("sysfs"), w->privileged ? sys_rw : sys,
                   4);
-        add_mount(w, mounts, STR("/sys/fs/cgroup"), STR("cgroup"), STR("cgroup"), group,
-                  w->privileged ? 4 : 5);
     }
+    add_mount(w, mounts, STR("/sys/fs/cgroup"), STR("cgroup"), STR("cgroup"), group,
+              w->privileged ? 4 : 5);
 }
 
 static void add_namespace(struct writer *w, struct val *list, const char *type, const char *path)
