@@ -56,6 +56,10 @@ static int member(struct applier *applier, struct codec_step *step, struct val *
         if (wanted != NULL) {
             return codec_type_error(&applier->state, v, wanted, applier->err);
         }
+        if (v->type == VAL_NULL && step->type != NULL) { /* the zero time */
+            val_remove(step->container, v);
+            return 0;
+        }
     }
     bool container = v->type == VAL_OBJECT || v->type == VAL_ARRAY;
     return container ? enter(applier, v, field, as_member) : 0;

@@ -72,6 +72,17 @@ static void writes_canonical_objects(void **state)
         "\"lastTimestamp\":\"2026-01-02T02:04:05Z\","
         "\"eventTime\":\"2026-01-02T02:04:05.500000Z\",\"reportingComponent\":\"\","
         "\"reportingInstance\":\"\"}");
+    expect_canonical(type_of("v1", "Node"),
+                     "{\"metadata\":{\"creationTimestamp\":\"0001-01-01T00:00:00Z\","
+                     "\"deletionTimestamp\":\"9999-12-31T23:59:59Z\"},\"status\":{\"capacity\":"
+                     "{\"cpu\":\" 2 \"},\"nodeInfo\":null}}",
+                     "{\"metadata\":{\"deletionTimestamp\":\"9999-12-31T23:59:59Z\"},\"spec\":{},"
+                     "\"status\":{\"capacity\":{\"cpu\":\"2\"},\"daemonEndpoints\":{"
+                     "\"kubeletEndpoint\":{\"Port\":0}},\"nodeInfo\":{\"machineID\":\"\","
+                     "\"systemUUID\":\"\",\"bootID\":\"\",\"kernelVersion\":\"\",\"osImage\":"
+                     "\"\",\"containerRuntimeVersion\":\"\",\"kubeletVersion\":\"\","
+                     "\"kubeProxyVersion\":\"\",\"operatingSystem\":\"\",\"architecture\":\"\"}}"
+                     "}");
     expect_canonical(type_of("v1", "Secret"),
                      "{\"data\":{\"a\":\"aGk=\",\"b\":\"aG\\nk=\",\"c\":null}}",
                      "{\"metadata\":{},\"data\":{\"a\":\"aGk=\",\"b\":\"aGk=\",\"c\":\"\"}}");
