@@ -64,7 +64,7 @@ static void stop(void)
 
 static int set_up(void **state)
 {
-    strcpy(w.dir, "/tmp/gpu-XXXXXX");
+    snprintf(w.dir, sizeof w.dir, "/tmp/gpu-XXXXXX");
     assert_non_null(mkdtemp(w.dir));
     start();
     return 0;
@@ -270,7 +270,8 @@ static void never_in_two_pods(void **state)
                         assert_string_not_equal(answer.devices.devices[i].host_path, held[j][k]);
                     }
                 }
-                strcpy(held[pod][i], answer.devices.devices[i].host_path);
+                snprintf(held[pod][i], sizeof held[pod][i], "%s",
+                         answer.devices.devices[i].host_path);
             }
             count[pod] = answer.devices.device_count;
         }

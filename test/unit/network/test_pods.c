@@ -148,7 +148,7 @@ static void host_ports_work(void **state)
     assert_int_equal(netns_test_connect(NULL, SOCK_STREAM, "10.244.0.1", 8080, 500), -1);
     close(listener);
     request.pod_uid = STR("uid-l");
-    strcpy(request.host_ports[0].host_ip, "127.0.0.1");
+    snprintf(request.host_ports[0].host_ip, sizeof request.host_ports[0].host_ip, "127.0.0.1");
     ops = network_pod_ops(network);
     assert_int_equal(ops->attach(ops->ctx, &request, &pod, NULL), ERR_UNSUPPORTED);
     network_free(network);

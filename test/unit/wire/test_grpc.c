@@ -87,7 +87,7 @@ static int set_up(void **state)
 {
     int fd;
     w = (struct world){.loop = loop_new()};
-    strcpy(w.dir, "/tmp/grpc-XXXXXX");
+    snprintf(w.dir, sizeof w.dir, "/tmp/grpc-XXXXXX");
     assert_non_null(mkdtemp(w.dir));
     snprintf(w.path, sizeof w.path, "unix:%s/s", w.dir);
     assert_int_equal(net_bind(str_of(w.path), &fd, NULL), 0);
