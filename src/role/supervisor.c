@@ -269,7 +269,8 @@ static int fill_agent(struct supervisor *s, struct handoff_maker *maker, struct 
                  : credentials_issue(s->credentials.ca, s->credentials.ca_key, &request,
                                      &certificate, &key, err);
     char *api MEM_CLEANUP = mem_printf("127.0.0.1:%lld", (long long)o->api_port);
-    char *cidr MEM_CLEANUP = mem_printf("%s/24", gateway);
+    /* The first /24: its first address ends in 1, since the range is a /24 or larger. */
+    char *cidr MEM_CLEANUP = mem_printf("%.*s0/24", (int)strlen(gateway) - 1, gateway);
     handoff_text(maker, "ca.crt", buf_view(&ca));
     handoff_text(maker, "node.crt", buf_view(&certificate));
     handoff_text(maker, "node.key", buf_view(&key));

@@ -49,7 +49,7 @@ def configmap(name="bad", **more):
 
 CASES = [
     ("malformed JSON", "POST", MAPS, "{", 400, "BadRequest", None),
-    ("no kind", "POST", MAPS, "{}", 400, "BadRequest", None),
+    ("nothing in it", "POST", MAPS, "{}", 422, "Invalid", "name or generateName is required"),
     ("another kind", "POST", MAPS, json.dumps(pod()), 400, "BadRequest", None),
     ("unknown field, strict", "POST", MAPS + "?fieldValidation=Strict", json.dumps(configmap(dta={})), 400, "BadRequest", 'unknown field "dta"'),
     ("duplicate key, strict", "POST", MAPS + "?fieldValidation=Strict", '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","name":"b"}}', 400, "BadRequest", "duplicate field"),
