@@ -172,7 +172,8 @@ void failure_write(const struct failure *f, struct buf *out)
                   "\"Failure\"");
     member(out, &first, "message", f->message);
     member(out, &first, "reason", f->reason.n > 0 ? f->reason : str_of(err_reason(f->code)));
-    if (f->name.n > 0 || f->kind.n > 0 || f->cause_count > 0 || f->retry_after_s > 0) {
+    bool always = f->code == ERR_NOT_FOUND || f->code == ERR_METHOD || f->code == ERR_FORBIDDEN;
+    if (always || f->name.n > 0 || f->kind.n > 0 || f->cause_count > 0 || f->retry_after_s > 0) {
         buf_addz(out, ",\"details\":{");
         member(out, &inner, "name", f->name);
         member(out, &inner, "group", f->group);

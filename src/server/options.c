@@ -63,19 +63,48 @@ static int number(struct arena *arena, const struct query_options *options, cons
     return 0;
 }
 
-static int common(struct arena *arena, struct query_options *o, struct failure *failure)
+/* 422 about CreateOptions, ListOptions and so on, after the verb. */
+static int options_invalid(struct arena *arena, const struct route *route, struct failure *failure,
+                           const char *type, const char *field, const char *detail)
 {
+    static const char *const kinds[VERB_COUNT] = {[VERB_NONE] = "GetOptions",
+                                                  [VERB_GET] = "GetOptions",
+                                                  [VERB_LIST] = "ListOptions",
+                                                  [VERB_WATCH] = "ListOptions",
+                                                  [VERB_CREATE] = "CreateOptions",
+                                                  [VERB_UPDATE] = "UpdateOptions",
+                                                  [VERB_PATCH] = "PatchOptions",
+                                                  [VERB_DELETE] = "DeleteOptions",
+                                                  [VERB_DELETE_COLLECTION] = "DeleteOptions"};
+    struct field_errors errors = {.arena = arena};
+    field_error_add(&errors, type, str_of(field), "%s", detail);
+    return failure_invalid(failure, arena, STR("meta.k8s.io"), str_of(kinds[route->verb]), STR(""),
+                           &errors);
+}
+
+static int list_invalid(struct arena *arena, struct failure *failure, const char *type,
+                        const char *field, const char *detail)
+{
+    static const struct route list = {.verb = VERB_LIST};
+    return options_invalid(arena, &list, failure, type, field, detail);
+}
+
+static int common(struct arena *arena, const struct route *route, struct query_options *o,
+                  struct failure *failure)
+{
+    static const char unsupported[] = "FieldValueNotSupported";
     struct str dry = query_get(o, "dryRun");
     if (dry.n > 0 && !str_is(dry, "All")) {
-        return failure_set(failure, arena, ERR_BAD_REQUEST,
-                           "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
-                           STR_ARG(dry));
+        return options_invalid(
+            arena, route, failure, unsupported, "dryRun",
+            arena_printf(arena, "Unsupported value: [\"%.*s\"]: supported values: \"All\"",
+                         STR_ARG(dry)));
     }
     o->dry_run = dry.n > 0;
     o->field_manager = query_get(o, "fieldManager");
     if (o->field_manager.n > 128) {
-        return failure_set(failure, arena, ERR_BAD_REQUEST,
-                           "fieldManager: Too long: may not be more than 128 bytes");
+        return options_invalid(arena, route, failure, "FieldValueTooLong", "fieldManager",
+                               "Too long: may not be more than 128 bytes");
     }
     struct str validation = query_get(o, "fieldValidation");
     o->strictness = CODEC_WARN;
@@ -84,10 +113,12 @@ static int common(struct arena *arena, struct query_options *o, struct failure *
     } else if (str_is(validation, "Ignore")) {
         o->strictness = CODEC_IGNORE;
     } else if (validation.n > 0 && !str_is(validation, "Warn")) {
-        return failure_set(failure, arena, ERR_BAD_REQUEST,
-                           "fieldValidation: Unsupported value: \"%.*s\": supported values: "
-                           "\"Ignore\", \"Strict\", \"Warn\"",
-                           STR_ARG(validation));
+        return options_invalid(
+            arena, route, failure, unsupported, "fieldValidation",
+            arena_printf(arena,
+                         "Unsupported value: \"%.*s\": supported values: \"\", \"Ignore\", "
+                         "\"Strict\", \"Warn\"",
+                         STR_ARG(validation)));
     }
     o->force = query_bool(o, "force");
     o->pretty = query_bool(o, "pretty");
@@ -99,15 +130,6 @@ static int common(struct arena *arena, struct query_options *o, struct failure *
     o->grace_s = -1;
     int code = number(arena, o, "gracePeriodSeconds", &o->grace_s, failure);
     return code < 0 ? code : number(arena, o, "timeoutSeconds", &o->timeout_s, failure);
-}
-
-static int list_invalid(struct arena *arena, struct failure *failure, const char *type,
-                        const char *field, const char *detail)
-{
-    struct field_errors errors = {.arena = arena};
-    field_error_add(&errors, type, str_of(field), "%s", detail);
-    return failure_invalid(failure, arena, STR("meta.k8s.io"), STR("ListOptions"), STR(""),
-                           &errors);
 }
 
 static int check_match(struct arena *arena, const struct route *route, struct query_options *o,
@@ -144,8 +166,12 @@ static int check_match(struct arena *arena, const struct route *route, struct qu
                             "provided");
     }
     if (o->match == MATCH_NONE) {
-        return list_invalid(arena, failure, "FieldValueNotSupported", field,
-                            "Unsupported value: supported values: \"Exact\", \"NotOlderThan\"");
+        return list_invalid(
+            arena, failure, "FieldValueNotSupported", field,
+            arena_printf(arena,
+                         "Unsupported value: \"%.*s\": supported values: \"Exact\", "
+                         "\"NotOlderThan\", \"\"",
+                         STR_ARG(match)));
     }
     if (o->match == MATCH_EXACT && str_is(o->version_text, "0")) {
         return list_invalid(arena, failure, forbidden, field,
@@ -197,7 +223,7 @@ int query_options_parse(struct arena *arena, const struct route *route, struct s
     struct query_options options = {0};
     int code = decode_pairs(arena, query, &options, failure);
     if (code == 0) {
-        code = common(arena, &options, failure);
+        code = common(arena, route, &options, failure);
     }
     if (code == 0) {
         code = listing(arena, route, &options, failure);

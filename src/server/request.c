@@ -216,6 +216,44 @@ int request_decode(struct request *request, const struct api_struct *type, struc
     return 0;
 }
 
+/* Decoding errors say what the bytes were taken for. */
+static int cannot_handle(struct request *request, const char *kind, const char *version,
+                         struct failure *failure)
+{
+    if (failure->code == ERR_BAD_REQUEST) {
+        failure->message = str_of(arena_printf(&request->arena,
+                                               "%s in version \"%s\" cannot be handled as a %s: "
+                                               "%.*s",
+                                               kind, version, kind, STR_ARG(failure->message)));
+    }
+    return failure->code;
+}
+
+static int check_kind(struct request *request, const struct val *value, struct str wanted,
+                      const char *kind, struct failure *failure)
+{
+    struct arena *arena = &request->arena;
+    struct str has_kind = val_text(val_get(value, "kind"));
+    struct str has_version = val_text(val_get(value, "apiVersion"));
+    bool kind_good = has_kind.n == 0 || str_is(has_kind, kind);
+    bool version_good = has_version.n == 0 || str_eq(has_version, wanted);
+    if (kind_good && version_good) {
+        return 0;
+    }
+    if (kind_good && (request->route.verb == VERB_UPDATE || request->route.name.n > 0)) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "the API version in the data (%.*s) does not match the expected API "
+                           "version (%.*s)",
+                           STR_ARG(has_version), STR_ARG(wanted));
+    }
+    return failure_set(failure, arena, ERR_BAD_REQUEST,
+                       "%.*s in version \"%.*s\" cannot be handled as a %s: kind and apiVersion "
+                       "must be \"%s\" and \"%.*s\"",
+                       STR_ARG(has_kind.n > 0 ? has_kind : str_of(kind)),
+                       STR_ARG(has_version.n > 0 ? has_version : wanted), kind, kind,
+                       STR_ARG(wanted));
+}
+
 int request_decode_kind(struct request *request, const struct api_struct *type, const char *group,
                         const char *version, const char *kind, struct val **ret_value,
                         struct failure *failure)
@@ -223,25 +261,16 @@ int request_decode_kind(struct request *request, const struct api_struct *type, 
     struct val *value = NULL;
     int code = request_decode(request, type, &value, failure);
     if (code < 0) {
-        return code;
+        return cannot_handle(request, kind, version, failure);
     }
     if (!val_is(value, VAL_OBJECT)) {
         return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
                            "the body of the request is no object");
     }
     struct str wanted = api_version_text(&request->arena, group, version);
-    struct str has_kind = val_text(val_get(value, "kind"));
-    struct str has_version = val_text(val_get(value, "apiVersion"));
-    if (has_version.n > 0 && !str_eq(has_version, wanted)) {
-        return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
-                           "the API version in the data (%.*s) does not match the expected API "
-                           "version (%.*s)",
-                           STR_ARG(has_version), STR_ARG(wanted));
-    }
-    if (has_kind.n > 0 && !str_is(has_kind, kind)) {
-        return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
-                           "%.*s in version \"%s\" cannot be handled as a %s", STR_ARG(has_kind),
-                           version, kind);
+    code = check_kind(request, value, wanted, kind, failure);
+    if (code < 0) {
+        return code;
     }
     val_set_text(&request->arena, value, STR("kind"), str_of(kind));
     val_set_text(&request->arena, value, STR("apiVersion"), wanted);

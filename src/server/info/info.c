@@ -22,7 +22,6 @@ static const struct info_path table[] = {
     {"/healthz", true, info_health},
     {"/healthz/", true, info_health},
     {"/version", true, info_version},
-    {"/version/", true, info_version},
     {"/metrics", false, info_metrics},
     {"/api", false, info_discovery},
     {"/api/", false, info_discovery},
@@ -86,11 +85,32 @@ static void answer_text(struct request *request, int status, struct buf *text)
     buf_done(text);
 }
 
+/* The single checks that can be asked for: /readyz/ping. */
+static bool is_check(struct str path)
+{
+    static const char *const names[] = {"",      "ping",    "log", "poststarthook/bootstrap",
+                                        "store", "shutdown"};
+    struct str name = STR_NONE;
+    str_cut(str_from(path, 1), '/', &name);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (str_is(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* /readyz says no until the first-start objects are there, while the disk takes no writes, and
  * again while draining. Details of a failure are for those who are known. */
 void info_health(struct request *request)
 {
     struct server *server = request->server;
+    if (!is_check(request->route.path)) {
+        struct failure failure;
+        failure_set(&failure, &request->arena, ERR_NOT_FOUND, "no such health check");
+        request_fail(request, &failure);
+        return;
+    }
     bool ready_asked = str_starts(request->route.path, STR("/readyz"));
     bool started = atomic_load(&server->ready);
     bool draining = atomic_load(&server->draining);

@@ -29,22 +29,41 @@ bool deletion_is_due(const struct api_resource *resource, const struct val *obje
            !is_held(resource, object);
 }
 
+/* Conflicts of deletions name the kind, not the resource. */
+static int conflict(struct deletion *deletion, struct failure *failure, const char *why)
+{
+    const struct api_resource *r = deletion->change.resource;
+    struct arena *arena = &deletion->change.arena;
+    failure_set(failure, arena, ERR_CONFLICT,
+                "Operation cannot be fulfilled on %s%s%s \"%.*s\": %s", r->kind,
+                r->group[0] != '\0' ? "." : "", r->group, STR_ARG(deletion->change.name), why);
+    failure->name = deletion->change.name;
+    failure->group = str_of(r->group);
+    failure->kind = str_of(r->kind);
+    return ERR_CONFLICT;
+}
+
 static int check_preconditions(struct deletion *deletion, const struct val *object,
                                const struct object *current, struct failure *failure)
 {
-    struct change *change = &deletion->change;
+    struct arena *arena = &deletion->change.arena;
     if (deletion->uid.n > 0 && !str_eq(deletion->uid, val_uid(object))) {
-        return failure_conflict(failure, &change->arena, change->resource, change->name,
-                                "Precondition failed: UID in precondition: %.*s, UID in object "
-                                "meta: %.*s",
-                                STR_ARG(deletion->uid), STR_ARG(val_uid(object)));
+        return conflict(deletion, failure,
+                        arena_printf(arena,
+                                     "the UID in the precondition (%.*s) does not match the UID in "
+                                     "record (%.*s). The object might have been deleted and then "
+                                     "recreated",
+                                     STR_ARG(deletion->uid), STR_ARG(val_uid(object))));
     }
     if (deletion->version != 0 && deletion->version != current->revision) {
-        return failure_conflict(failure, &change->arena, change->resource, change->name,
-                                "Precondition failed: ResourceVersion in precondition: %llu, "
-                                "ResourceVersion in object meta: %llu",
-                                (unsigned long long)deletion->version,
-                                (unsigned long long)current->revision);
+        return conflict(
+            deletion, failure,
+            arena_printf(arena,
+                         "the ResourceVersion in the precondition (%llu) does not match "
+                         "the ResourceVersion in record (%llu). The object might have "
+                         "been modified",
+                         (unsigned long long)deletion->version,
+                         (unsigned long long)current->revision));
     }
     return 0;
 }
@@ -180,6 +199,11 @@ static int read_body(struct request *request, struct deletion *ret, struct failu
     if (!val_is(body, VAL_OBJECT)) {
         return 0;
     }
+    struct str kind = val_text(val_get(body, "kind"));
+    if (kind.n > 0 && !str_is(kind, "DeleteOptions")) {
+        return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
+                           "%.*s cannot be handled as a DeleteOptions", STR_ARG(kind));
+    }
     ret->grace_s = val_int(val_get(body, "gracePeriodSeconds"), ret->grace_s);
     struct str propagation = val_text(val_get(body, "propagationPolicy"));
     if (propagation.n > 0) {
@@ -219,8 +243,8 @@ int deletion_options(struct request *request, struct deletion *ret, struct failu
     if (p.n > 0 && !str_is(p, "Background") && !str_is(p, "Foreground") && !str_is(p, "Orphan")) {
         struct field_errors errors = {.arena = &request->arena};
         field_error_add(&errors, "FieldValueNotSupported", STR("propagationPolicy"),
-                        "Unsupported value: \"%.*s\": supported values: \"Background\", "
-                        "\"Foreground\", \"Orphan\"",
+                        "Unsupported value: \"%.*s\": supported values: \"Foreground\", "
+                        "\"Background\", \"Orphan\", \"nil\"",
                         STR_ARG(p));
         return failure_invalid(failure, &request->arena, STR("meta.k8s.io"), STR("DeleteOptions"),
                                STR(""), &errors);
