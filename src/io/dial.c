@@ -89,6 +89,10 @@ static void on_connect(uv_connect_t *request, int status)
         return;
     }
     struct stream_dial *dial = stream->dial;
+    uv_os_fd_t fd;
+    if (dial->unix_path == NULL && uv_fileno(&stream->uv.handle, &fd) == 0) {
+        stream_tune(fd);
+    }
     if (dial->tls != NULL) {
         stream->tls =
             tls_session_new(dial->tls, str_of(dial->host), str_of(dial->alpn), &stream->err);
@@ -106,8 +110,6 @@ static void dial_address(struct stream_dial *dial, const struct sockaddr *addres
     uv_tcp_init(loop_uv(stream->loop), &stream->uv.tcp);
     stream->uv.handle.data = stream;
     stream->handle_open = true;
-    uv_tcp_nodelay(&stream->uv.tcp, 1);
-    uv_tcp_keepalive(&stream->uv.tcp, 1, 30);
     stream->request.connect.data = stream;
     int rc = uv_tcp_connect(&stream->request.connect, &stream->uv.tcp, address, on_connect);
     if (rc != 0) {

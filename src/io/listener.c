@@ -94,8 +94,7 @@ static void accept_stream(struct listener *listener, int fd)
     } else {
         uv_tcp_init(loop_uv(listener->loop), &stream->uv.tcp);
         rc = uv_tcp_open(&stream->uv.tcp, fd);
-        uv_tcp_nodelay(&stream->uv.tcp, 1);
-        uv_tcp_keepalive(&stream->uv.tcp, 1, 30);
+        stream_tune(fd);
     }
     stream->uv.handle.data = stream;
     stream->handle_open = true;

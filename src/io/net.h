@@ -78,7 +78,8 @@ void stream_close(
     struct stream *stream); /* flushes for at most 1 s, then closes; on_close follows */
 void stream_abort(struct stream *stream, enum err_code code, const char *why); /* closes now */
 
-struct str stream_alpn(const struct stream *stream);         /* "h2", "http/1.1" or empty */
+struct str stream_alpn(const struct stream *stream); /* "h2", "http/1.1" or empty */
+bool stream_resumed(const struct stream *stream);    /* its TLS session was an earlier one's */
 struct str stream_peer_address(const struct stream *stream); /* "10.0.0.1:1234" */
 struct str stream_local_address(const struct stream *stream);
 bool stream_is_open(const struct stream *stream); /* connected, handshake done, not closed by us */

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -300,6 +301,19 @@ void stream_unread(struct stream *stream, const void *bytes, size_t size)
 
 /* ---- making one ---- */
 
+/* A dead peer is noticed within a minute, idle or not; a lost node is not a stuck watch. */
+void stream_tune(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},   {SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, 30}, {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+                   {IPPROTO_TCP, TCP_KEEPCNT, 3},   {IPPROTO_TCP, TCP_USER_TIMEOUT, 60000}};
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+    }
+}
+
 struct stream *stream_new(struct loop *loop, const struct stream_ops *ops, void *ctx)
 {
     struct stream *stream = mem_new(struct stream);
@@ -349,7 +363,7 @@ struct stream *stream_from_fd(struct loop *loop, int fd, const struct stream_ops
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain != AF_UNIX) {
         uv_tcp_init(loop_uv(loop), &stream->uv.tcp);
         rc = uv_tcp_open(&stream->uv.tcp, fd);
-        uv_tcp_nodelay(&stream->uv.tcp, 1);
+        stream_tune(fd);
     } else {
         uv_pipe_init(loop_uv(loop), &stream->uv.pipe, 0);
         rc = uv_pipe_open(&stream->uv.pipe, fd);
@@ -387,6 +401,11 @@ struct loop *stream_loop(const struct stream *stream)
 struct str stream_alpn(const struct stream *stream)
 {
     return stream->tls != NULL ? tls_session_alpn(stream->tls) : STR_NONE;
+}
+
+bool stream_resumed(const struct stream *stream)
+{
+    return stream->tls != NULL && tls_session_resumed(stream->tls);
 }
 
 const struct peer_certificate *stream_peer_certificate(const struct stream *stream)

@@ -96,6 +96,7 @@ struct stream {
 struct stream *stream_new(struct loop *loop, const struct stream_ops *ops, void *ctx);
 /* The handle is connected: handshake or open. Starts reading. */
 void stream_connected(struct stream *stream);
+void stream_tune(int fd);                  /* a TCP socket's options */
 void stream_opened(struct stream *stream); /* after the handshake */
 void stream_fail(struct stream *stream, enum err_code code, int os_errno, const char *what);
 void stream_finish(struct stream *stream); /* closes the handle now */

@@ -31,5 +31,6 @@ void tls_session_shutdown(struct tls_session *session); /* close_notify */
 struct ssl_session_st;
 bool tls_session_keep(struct tls_session *session, struct ssl_session_st *kept);
 
+bool tls_session_resumed(const struct tls_session *session);
 struct str tls_session_alpn(const struct tls_session *session);
 const struct peer_certificate *tls_session_peer(const struct tls_session *session);

@@ -351,6 +351,11 @@ void tls_session_shutdown(struct tls_session *session)
     }
 }
 
+bool tls_session_resumed(const struct tls_session *session)
+{
+    return SSL_session_reused(session->ssl) == 1;
+}
+
 struct str tls_session_alpn(const struct tls_session *session)
 {
     const unsigned char *name = NULL;

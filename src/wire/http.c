@@ -165,7 +165,7 @@ void http_exchange_free(struct http_exchange *exchange)
     if (--connection->exchange_count == 0) {
         connection->active_ns = loop_mono(connection->loop);
     }
-    if (connection->pool->count < HTTP_FREE_MAX) {
+    if (connection->pool->count < HTTP_FREE_MAX && exchange->arena.used <= HTTP_ARENA_KEEP) {
         struct arena arena = exchange->arena;
         arena_reset(&arena);
         *exchange = (struct http_exchange){.arena = arena};

@@ -10,6 +10,7 @@ enum {
     HTTP_STREAMS_MAX = 100,
     HTTP_SEND_MARK = 262144, /* a connection has no more than this queued for the socket */
     HTTP_FREE_MAX = 64,      /* exchanges kept for reuse, a loop */
+    HTTP_ARENA_KEEP = 16384, /* an exchange with a larger head is not kept */
     HTTP_DATE_SIZE = 32
 };
 #define HTTP_HEADER_TIMEOUT_NS (10 * NS_PER_S)

@@ -99,6 +99,7 @@ static void client_open(void *ctx, struct stream *stream)
     struct str alpn = stream_alpn(stream);
     snprintf(pair->alpn, sizeof pair->alpn, "%.*s", STR_ARG(alpn));
     const struct peer_certificate *peer = stream_peer_certificate(stream);
+    pair->resumed = stream_resumed(stream);
     if (peer != NULL) {
         snprintf(pair->server_name, sizeof pair->server_name, "%.*s", STR_ARG(peer->common_name));
     }
@@ -319,6 +320,7 @@ static void test_tls_resumes(void **state)
         pair_run(&pair, (struct dial_options){0});
         assert_int_equal(pair.got, 100);
         assert_string_equal(pair.peer_name, "alice");
+        assert_true(pair.resumed == (i > 0));
         if (i == 1) { /* renewed meanwhile: tickets go on, new handshakes see the new one */
             assert_int_equal(
                 tls_set_certificate(server_side, str_of(server.pem), str_of(server.key_pem), &err),
