@@ -11,11 +11,13 @@
 #include <stdlib.h>
 
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "client/http_int.h"
 
 #define PAUSE_FIRST  (50 * NS_PER_MS)
 #define PAUSE_MAX    (5 * NS_PER_S)
+#define PAUSE_ABSENT (30 * NS_PER_S)
 #define LIST_TIMEOUT (60 * NS_PER_S)
 enum { LINE_MAX = 64 << 20 };
 #define PAGE STR("500")
@@ -103,6 +105,35 @@ static bool give_items(struct client_watch *watch, struct arena *arena, struct v
     return true;
 }
 
+/* Says once a spell of failures why nothing comes. */
+static void report(struct client_watch *watch, int status, struct str body, const struct err *err)
+{
+    struct err why = *err;
+    if (watch->failures != 1) {
+        return;
+    }
+    if (err->code == 0) {
+        http_status_error(status, body, &why);
+    }
+    LOG_WARN("client", "watching fails, trying again", LOG_Z("resource", watch->resource->plural),
+             LOG_Z("group", watch->resource->group), LOG_ERR(&why));
+}
+
+/* The server does not serve it (an older one, or a kind that was removed): it has none of them. */
+static void take_absence(struct client_watch *watch)
+{
+    bool stopped = false;
+    watch->stopped = &stopped;
+    watch->ops->sync_begin(watch->ctx);
+    watch->ops->sync_end(watch->ctx, watch->revision);
+    if (stopped) {
+        return;
+    }
+    watch->stopped = NULL;
+    start_over(watch);
+    timer_start(watch->http->client.loop, &watch->pause, PAUSE_ABSENT, on_pause);
+}
+
 static void list_end(void *ctx, int status, struct str body, const struct err *err)
 {
     struct client_watch *watch = ctx;
@@ -110,12 +141,17 @@ static void list_end(void *ctx, int status, struct str body, const struct err *e
     struct val *list = NULL;
     uint64_t revision;
     watch->call = NULL;
+    if (err->code == 0 && status == 404) {
+        take_absence(watch);
+        return;
+    }
     if (err->code != 0 || status != 200 || val_parse_json(&arena, body, &list, NULL) != 0 ||
         !str_u64(val_text(val_path(list, "metadata.resourceVersion")), &revision)) {
         if (err->code == 0) {
             start_over(watch); /* 410: the token has expired; others: from the first page as well */
         }
         wait(watch);
+        report(watch, status, body, err);
         return;
     }
     if (watch->token == NULL) {

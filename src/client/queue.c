@@ -26,6 +26,7 @@ struct item {
     struct timer timer;
     bool running, again;
     unsigned failures;
+    int64_t rest_until; /* mono */
     size_t n;
     char key[];
 };
@@ -67,6 +68,9 @@ static void item_release(struct item *item)
     if (item->running || is_waiting(item) || timer_armed(&item->timer) || item->failures > 0) {
         return;
     }
+    if (item->rest_until > loop_mono(item->queue->loop)) {
+        return; /* remembered; its next run, if there is one, may free it */
+    }
     map_remove(&item->queue->items, str_at(item->key, item->n));
     free(item);
 }
@@ -100,10 +104,15 @@ static void wake(struct queue *queue)
     }
 }
 
+static void delay(struct item *item, int64_t delay_ns);
+
 static void make_ready(struct item *item)
 {
+    int64_t rest = item->rest_until - loop_mono(item->queue->loop);
     if (item->running) {
         item->again = true;
+    } else if (rest > 0) {
+        delay(item, rest);
     } else if (!is_waiting(item)) {
         list_append(&item->queue->ready, &item->ready);
         item->queue->length++;
@@ -114,6 +123,14 @@ static void make_ready(struct item *item)
 static void delay_over(struct timer *timer)
 {
     make_ready(container_of(timer, struct item, timer));
+}
+
+static void delay(struct item *item, int64_t delay_ns)
+{
+    int64_t due = loop_mono(item->queue->loop) + delay_ns;
+    if (!timer_armed(&item->timer) || due < item->timer.due_ns) {
+        timer_start(item->queue->loop, &item->timer, delay_ns, delay_over);
+    }
 }
 
 struct queue *queue_new(struct loop *loop, const char *name, int parallel,
@@ -156,10 +173,14 @@ void queue_add_after(struct queue *queue, struct str key, int64_t delay_ns)
         queue_add(queue, key);
         return;
     }
-    struct item *item = item_of(queue, key);
-    int64_t due = loop_mono(queue->loop) + delay_ns;
-    if (!timer_armed(&item->timer) || due < item->timer.due_ns) {
-        timer_start(queue->loop, &item->timer, delay_ns, delay_over);
+    delay(item_of(queue, key), delay_ns);
+}
+
+void queue_rest(struct queue *queue, struct str key, int64_t ns)
+{
+    struct item *item = map_get(&queue->items, key);
+    if (item != NULL && item->running) {
+        item->rest_until = loop_mono(queue->loop) + ns;
     }
 }
 

@@ -16,5 +16,8 @@ void queue_add_after(struct queue *queue, struct str key,
 /* ok: forgets the key's failures; else it comes again after its back-off. A key added meanwhile
  * runs again at once. */
 void queue_done(struct queue *queue, struct str key, bool ok);
+/* The running key is not handed out again before `ns` from now, whoever adds it (but delays and
+ * back-off may make it later). */
+void queue_rest(struct queue *queue, struct str key, int64_t ns);
 size_t queue_length(const struct queue *queue);
 void queue_pause(struct queue *queue, bool paused); /* until informers are synced */

@@ -38,6 +38,7 @@ struct endpoints_pass {
     struct subset *subsets;
     int total;
     bool truncated;
+    size_t count; /* pods looked at */
 };
 
 /* ---- subsets ---- */
@@ -102,6 +103,7 @@ static bool take_pod(void *ctx, struct object *object)
     struct endpoints_pass *work = ctx;
     struct arena *arena = work->pass->arena;
     const struct val *pod = object_decode(object, arena);
+    work->count++;
     struct str ip = pod_address(pod, work->family);
     if (ip.n == 0 || !pod_has_endpoint(pod, object, work->with_not_ready)) {
         return true;
@@ -244,6 +246,7 @@ static void reconcile(void *ctx, struct pass *pass)
     struct selector selector;
     selector_from_map(pass->arena, val_path(work->service, "spec.selector"), &selector);
     informer_each(all->pods, pass->ns, &selector, take_pod, work);
+    pass_cost(pass, work->count);
     write_endpoints(pass, all, work);
 }
 

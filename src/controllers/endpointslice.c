@@ -153,6 +153,7 @@ static struct val *new_endpoint(struct arena *arena, const struct slices_pass *w
 struct gather {
     struct pass *pass;
     struct slices_pass *work;
+    size_t count; /* pods looked at */
 };
 
 static void gather_family(struct gather *gather, struct object *object, const struct val *pod,
@@ -177,6 +178,7 @@ static bool gather_pod(void *ctx, struct object *object)
 {
     struct gather *gather = ctx;
     const struct val *pod = object_decode(object, gather->pass->arena);
+    gather->count++;
     if (!pod_has_endpoint(pod, object, true)) {
         return true;
     }
@@ -462,10 +464,11 @@ static void reconcile(void *ctx, struct pass *pass)
     if (!service_has_endpoints(work->service)) {
         return;
     }
-    struct gather gather = {pass, work};
+    struct gather gather = {pass, work, 0};
     struct selector selector;
     selector_from_map(pass->arena, val_path(work->service, "spec.selector"), &selector);
     informer_each(all->pods, pass->ns, &selector, gather_pod, &gather);
+    pass_cost(pass, gather.count);
     load_slices(&gather, pass->key);
     match_slices(pass, work);
     place_new(pass, work);

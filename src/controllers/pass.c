@@ -271,6 +271,14 @@ void pass_after(struct pass *pass, int64_t delay_ns)
     queue_add_after(pass->worker->queue, pass->key, delay_ns);
 }
 
+void pass_cost(struct pass *pass, size_t count)
+{
+    enum { FREE = 50 };
+    if (count > FREE) {
+        queue_rest(pass->worker->queue, pass->key, (int64_t)(count - FREE) * NS_PER_MS / 10);
+    }
+}
+
 void pass_create(struct pass *pass, const struct api_resource *resource, struct str ns,
                  struct val *body, pass_answer_fn *answer, void *arg)
 {

@@ -59,6 +59,9 @@ void pass_retry(struct pass *pass);
 struct object *pass_hold(struct pass *pass, struct object *object);
 void pass_again(struct pass *pass); /* the same key once more, at once */
 void pass_after(struct pass *pass, int64_t delay_ns);
+/* The pass looked inside `count` objects: above 50 the key rests for 0.1 ms an object, so that a
+ * burst of events about a big set costs a share of a core, not all of it. */
+void pass_cost(struct pass *pass, size_t count);
 
 /* ---- common writes; `answer` may be NULL ---- */
 void pass_create(struct pass *pass, const struct api_resource *resource, struct str ns,

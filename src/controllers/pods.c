@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+#include "base/map.h"
+#include "base/mem.h"
+
 struct val *condition_find(const struct val *status, struct str type)
 {
     return val_find(val_get(status, "conditions"), "type", type);
@@ -46,6 +49,74 @@ void pod_brief(struct arena *arena, struct object *object, struct pod_brief *ret
     str_i64(cost, &ret_brief->deletion_cost);
     time_parse(val_text(val_get(ready, "lastTransitionTime")), &ret_brief->ready_since);
     time_parse(val_text(val_path(pod, "metadata.creationTimestamp")), &ret_brief->created);
+}
+
+/* ---- the cache ---- */
+
+struct pod_cache {
+    struct informer *pods;
+    struct map entries; /* uid -> struct cached */
+};
+struct cached {
+    uint64_t revision;
+    struct pod_brief brief;
+    char *node;
+};
+
+static void cached_free(struct cached *cached)
+{
+    if (cached != NULL) {
+        free(cached->node);
+        free(cached);
+    }
+}
+
+static void forget_deleted(void *ctx, struct object *old, struct object *now)
+{
+    struct pod_cache *cache = ctx;
+    if (now == NULL) {
+        cached_free(map_remove(&cache->entries, old->uid));
+    }
+}
+
+struct pod_cache *pod_cache_new(struct informer *pods)
+{
+    struct pod_cache *cache = mem_new(struct pod_cache);
+    cache->pods = pods;
+    informer_handle(pods, (struct informer_handler){forget_deleted, cache});
+    return cache;
+}
+
+void pod_cache_free(struct pod_cache *cache)
+{
+    if (cache == NULL) {
+        return;
+    }
+    informer_unhandle(cache->pods, cache);
+    MAP_EACH (it, &cache->entries) {
+        cached_free(it->value);
+    }
+    map_done(&cache->entries);
+    free(cache);
+}
+
+void pod_cache_get(struct pod_cache *cache, struct object *object, struct pod_brief *ret_brief)
+{
+    struct cached *cached = map_get(&cache->entries, object->uid);
+    if (cached == NULL) {
+        cached = mem_new(struct cached);
+        map_set(&cache->entries, object->uid, cached);
+    }
+    if (cached->revision != object->revision) {
+        struct arena arena ARENA_CLEANUP = ARENA_INIT;
+        pod_brief(&arena, object, &cached->brief);
+        free(cached->node);
+        cached->node = str_dup(cached->brief.node);
+        cached->brief.node = str_of(cached->node);
+        cached->revision = object->revision;
+    }
+    *ret_brief = cached->brief;
+    ret_brief->object = object;
 }
 
 bool pod_is_available(const struct pod_brief *pod, int64_t min_ready_s, int64_t now_wall)

@@ -17,6 +17,13 @@ struct pod_brief {
     int rank;        /* for the caller */
 };
 void pod_brief(struct arena *arena, struct object *object, struct pod_brief *ret_brief);
+/* The same, read once from each state of a pod and kept as long as the informer shows it: for
+ * controllers that look at many pods in every pass. */
+struct pod_cache;
+struct pod_cache *pod_cache_new(struct informer *pods);
+void pod_cache_free(struct pod_cache *cache);
+/* ret_brief->node is valid until the loop's next turn. */
+void pod_cache_get(struct pod_cache *cache, struct object *object, struct pod_brief *ret_brief);
 /* Neither finished nor being deleted. */
 static inline bool pod_is_active(const struct pod_brief *pod)
 {

@@ -24,6 +24,7 @@ struct replicasets {
     struct informer *sets, *pods;
     const struct api_resource *resource, *pod_resource;
     struct recorder *recorder;
+    struct pod_cache *briefs;
 };
 
 struct replicaset_pass {
@@ -150,7 +151,7 @@ static void load_pods(struct pass *pass, struct replicaset_pass *work, const str
     work->count = mine->count;
     work->active_count = 0;
     for (size_t i = 0; i < mine->count; i++) {
-        pod_brief(pass->arena, mine->items[i], &work->pods[i]);
+        pod_cache_get(work->all->briefs, mine->items[i], &work->pods[i]);
         if (pod_is_active(&work->pods[i])) {
             work->active[work->active_count++] = &work->pods[i];
         }
@@ -241,7 +242,7 @@ static void rank_by_crowding(struct pass *pass, struct replicaset_pass *work)
         children_of(pass->arena, work->all->pods, related.items[i]->uid, &pods);
         for (size_t j = 0; j < pods.count; j++) {
             struct pod_brief pod;
-            pod_brief(pass->arena, pods.items[j], &pod);
+            pod_cache_get(work->all->briefs, pods.items[j], &pod);
             if (pod_is_active(&pod) && pod.scheduled) {
                 uintptr_t count = (uintptr_t)map_get(&nodes, pod.node);
                 map_set(&nodes, pod.node, (void *)(count + 1)); /* NOLINT: a count, not a pointer */
@@ -345,6 +346,7 @@ static void *start(struct controller_env *env)
     all->pods = informers_get(env->informers, all->pod_resource);
     children_index(all->sets);
     children_index(all->pods);
+    all->briefs = pod_cache_new(all->pods);
     all->recorder = recorder_new(env->client, "replicaset-controller", "");
     all->worker = worker_new(env, "replicaset-controller", PARALLEL, reconcile, all);
     informer_handle(all->sets, (struct informer_handler){on_set, all});
@@ -359,6 +361,7 @@ static void stop(void *state)
     informer_unhandle(all->pods, all);
     worker_free(all->worker);
     recorder_free(all->recorder);
+    pod_cache_free(all->briefs);
     free(all);
 }
 

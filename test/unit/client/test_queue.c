@@ -128,6 +128,28 @@ static void the_earliest_delay_wins(void **state)
     end(&log);
 }
 
+static void rest(void *ctx, struct str key)
+{
+    struct log *log = ctx;
+    queue_rest(log->queue, key, 100 * NS_PER_MS);
+    work(ctx, key);
+}
+
+static void a_resting_key_waits(void **state)
+{
+    struct log log = begin(1);
+    log.queue = queue_new(log.loop, "test", 1, rest, &log);
+    queue_add(log.queue, STR("a"));
+    for (int i = 0; i < 100; i++) { /* 250 ms of adds: runs at 0, 100 and 200, and once after */
+        loop_run_for(log.loop, 5 * NS_PER_MS / 2);
+        queue_add(log.queue, STR("a"));
+    }
+    assert_string_equal(log.text, "a a a ");
+    loop_run_for(log.loop, NS_PER_S);
+    assert_string_equal(log.text, "a a a a ");
+    end(&log);
+}
+
 static void pause_holds_keys(void **state)
 {
     struct log log = begin(1);
@@ -147,7 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_key_once),           cmocka_unit_test(never_twice_at_a_time),
         cmocka_unit_test(parallel_is_bounded),     cmocka_unit_test(failures_back_off_per_key),
-        cmocka_unit_test(the_earliest_delay_wins), cmocka_unit_test(pause_holds_keys),
+        cmocka_unit_test(the_earliest_delay_wins), cmocka_unit_test(a_resting_key_waits),
+        cmocka_unit_test(pause_holds_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
