@@ -206,12 +206,38 @@ static void test_seeds(void **state)
     buf_done(&other);
 }
 
+static void count_free(void *value)
+{
+    ++*(int *)value;
+}
+
+static void test_locals(void **state)
+{
+    static const char first, second;
+    int freed = 0;
+    struct loop *loops[2] = {loop_new(), loop_new_sim(1, 0)};
+    for (int i = 0; i < 2; i++) {
+        void **place = loop_local(loops[i], &first, count_free);
+        assert_null(*place);
+        *place = &freed;
+        assert_ptr_equal(loop_local(loops[i], &first, count_free), place);
+        assert_null(*loop_local(loops[i], &second, count_free));
+        assert_ptr_equal(*loop_local(loops[i], &first, count_free), &freed);
+        loop_free(loops[i]);
+    }
+    assert_int_equal(freed, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_real_timers),        cmocka_unit_test(test_sim_timers),
-        cmocka_unit_test(test_posts_from_threads), cmocka_unit_test(test_work),
-        cmocka_unit_test(test_stop_before_run),    cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_real_timers),
+        cmocka_unit_test(test_sim_timers),
+        cmocka_unit_test(test_posts_from_threads),
+        cmocka_unit_test(test_work),
+        cmocka_unit_test(test_stop_before_run),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_locals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

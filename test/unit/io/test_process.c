@@ -84,6 +84,31 @@ static void test_failures(void **state)
     assert_non_null(strstr(err.message, "chdir"));
 }
 
+static void test_namespaces(void **state)
+{
+    if (geteuid() != 0) {
+        skip();
+    }
+    struct process_options options = {
+        .netns_path = "/proc/self/ns/net", .new_mount_namespace = true, .cwd = "/tmp"};
+    struct process_result result;
+    struct err err = ERR_INIT;
+    assert_int_equal(run_shell("mount -t tmpfs none /mnt && touch /mnt/cox-seen && ls /mnt",
+                               STR_NONE, &options, &result, &err),
+                     0);
+    assert_int_equal(result.exit_status, 0);
+    assert_string_equal(result.out.p, "cox-seen\n");
+    assert_int_not_equal(access("/mnt/cox-seen", F_OK), 0);
+    buf_done(&result.out);
+    buf_done(&result.err);
+    options.netns_path = "/no/such/namespace";
+    assert_int_equal(run_shell("true", STR_NONE, &options, &result, &err), ERR_IO);
+    assert_non_null(strstr(err.message, "network namespace"));
+    options = (struct process_options){.cgroup_path = "/no/such/cgroup"};
+    assert_int_equal(run_shell("true", STR_NONE, &options, &result, &err), ERR_IO);
+    assert_non_null(strstr(err.message, "cgroup"));
+}
+
 struct ended {
     struct loop *loop;
     int status, count;
@@ -184,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_run_large),
         cmocka_unit_test(test_run_grandchild_keeps_pipe),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_namespaces),
         cmocka_unit_test(test_on_loop),
         cmocka_unit_test(test_kill_and_forget),
     };
