@@ -36,6 +36,9 @@ static void on_progress(void *ctx, uint64_t bytes)
 {
     struct fetch *f = ctx;
     f->done += bytes;
+    if (f->total > 0 && f->done > f->total) { /* parts of a layer that came twice */
+        f->done = f->total;
+    }
     if (f->done - f->shown > 1024 * 1024 || f->done == f->total) {
         f->shown = f->done;
         printf("progress %llu %llu\n", (unsigned long long)f->done, (unsigned long long)f->total);
@@ -223,11 +226,12 @@ int image_pull_main(int argc, char **argv)
     if (rc != 0) {
         fprintf(stderr, "%s\n", err.message);
     }
-    return rc == 0                  ? 0
-           : rc == ERR_NOT_FOUND    ? 3
-           : rc == ERR_UNAUTHORIZED ? 4
-           : rc == ERR_UNAVAILABLE  ? 5
-                                    : 1;
+    fflush(stdout);
+    _exit(rc == 0                  ? 0 /* nothing is freed: the process ends */
+          : rc == ERR_NOT_FOUND    ? 3
+          : rc == ERR_UNAUTHORIZED ? 4
+          : rc == ERR_UNAVAILABLE  ? 5
+                                   : 1);
 }
 
 /* ---- the parent ---- */
