@@ -71,6 +71,9 @@ static const char *make_room(struct scheduler *scheduler, struct entry *entry, s
                              size_t hopeless)
 {
     struct pod *pod = entry->pod;
+    if (cycle->refusal != NULL) {
+        return "";
+    }
     if (pod->shape->never_preempts) {
         return " preemption: not eligible due to preemptionPolicy=Never.";
     }

@@ -2,6 +2,7 @@
  * the removal of victims. Each write carries the pod's key and uid, not its entry: the pod may be
  * gone when the answer comes. */
 #include "base/log.h"
+#include "client/owners.h"
 #include "scheduler/scheduler_int.h"
 
 struct bind {
@@ -85,8 +86,9 @@ static void on_written(void *ctx, const struct client_result *result)
     finished(scheduler);
 }
 
-static void add_condition(struct scheduler *scheduler, struct val *status, struct str type,
-                          struct str value, struct str reason, struct str message)
+static void add_condition(struct scheduler *scheduler, const struct object *object,
+                          struct val *status, struct str type, struct str value, struct str reason,
+                          struct str message)
 {
     struct arena *arena = &scheduler->arena;
     char now[TIME_TEXT_SIZE];
@@ -97,6 +99,10 @@ static void add_condition(struct scheduler *scheduler, struct val *status, struc
     val_set_text(arena, condition, STR("status"), value);
     val_set_text(arena, condition, STR("reason"), reason);
     val_set_text(arena, condition, STR("message"), message);
+    int64_t generation = 0;
+    if (str_i64(metadata_raw(object, STR("generation")), &generation)) {
+        val_set_int(arena, condition, STR("observedGeneration"), generation);
+    }
     val_set_text(arena, condition, STR("lastTransitionTime"), str_copy_in(arena, str_at(now, n)));
 }
 
@@ -145,8 +151,8 @@ void scheduler_say_no(struct scheduler *scheduler, struct entry *entry, const ch
     if (nominated.n > 0) {
         val_set_text(arena, status, STR("nominatedNodeName"), nominated);
     }
-    add_condition(scheduler, status, STR("PodScheduled"), STR("False"), STR("Unschedulable"),
-                  str_of(message));
+    add_condition(scheduler, entry->object, status, STR("PodScheduled"), STR("False"),
+                  STR("Unschedulable"), str_of(message));
     patch_status(scheduler, entry->object, body);
 }
 
@@ -163,8 +169,8 @@ void scheduler_evict(struct scheduler *scheduler, struct entry *entry, struct po
     recorder_event(scheduler->recorder, other->object, "Normal", "Preempted",
                    "Preempted by pod %.*s on node %.*s", STR_ARG(entry->pod->uid), STR_ARG(node));
     struct val *body = body_for(scheduler, other->object);
-    add_condition(scheduler, val_make_object(arena, body, STR("status")), STR("DisruptionTarget"),
-                  STR("True"), STR("PreemptionByScheduler"),
+    add_condition(scheduler, other->object, val_make_object(arena, body, STR("status")),
+                  STR("DisruptionTarget"), STR("True"), STR("PreemptionByScheduler"),
                   str_of(arena_printf(arena, "%s: preempting to accommodate a higher priority pod",
                                       scheduler->name)));
     patch_status(scheduler, other->object, body);
