@@ -32,8 +32,8 @@ struct dns_server {
     struct loop *loop;
     struct dns_zone zone;
     struct dns_forwarder *forwarder; /* NULL: forwards nowhere */
-    int udp_fd;
-    struct poll_watch *udp;
+    int udp_fd, tcp_fd;
+    struct poll_watch *udp; /* NULL: not begun */
     struct listener *listener;
     struct list clients, pendings;
     size_t client_count;
@@ -292,50 +292,85 @@ static void accepted(void *ctx, struct listener *listener, struct stream *stream
 
 /* ---- start and end ---- */
 
-static int bind_sockets(const struct dns_server_options *options, int *ret_udp, int *ret_tcp,
-                        struct err *err)
+static int bind_one(int type, const struct sockaddr_in *at, int *ret_fd, struct err *err)
 {
-    char host[ADDRESS_TEXT_SIZE], address[ADDRESS_TEXT_SIZE + 8];
-    int back;
-    address_format(options->address, host);
-    snprintf(address, sizeof address, "%s:%u", host, options->port != 0 ? options->port : 53);
-    int rc = namespace_enter(options->netns_fd, &back, err);
+    int on = 1;
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return err_os(err, errno, "cluster DNS: open a socket");
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+    if (bind(fd, (const struct sockaddr *)at, sizeof *at) != 0 ||
+        (type == SOCK_STREAM && listen(fd, 128) != 0)) {
+        int rc = err_os(err, errno, "cluster DNS: bind port %u", ntohs(at->sin_port));
+        close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int dns_server_bind(int netns_fd, uint32_t address, uint16_t port, int *ret_udp, int *ret_tcp,
+                    struct err *err)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons(port != 0 ? port : 53),
+                             .sin_addr.s_addr = htonl(address)};
+    int back, udp = -1, tcp = -1;
+    int rc = namespace_enter(netns_fd, &back, err);
     if (rc != 0) {
         return rc;
     }
-    rc = net_bind_udp(str_of(address), ret_udp, err);
-    rc = rc != 0 ? rc : net_bind(str_of(address), ret_tcp, err);
+    rc = bind_one(SOCK_DGRAM, &at, &udp, err);
+    rc = rc != 0 ? rc : bind_one(SOCK_STREAM, &at, &tcp, err);
     namespace_leave(back);
-    return rc != 0 ? err_wrap(err, "cluster DNS") : 0;
+    if (rc != 0) {
+        if (udp >= 0) {
+            close(udp);
+        }
+        return rc;
+    }
+    *ret_udp = udp;
+    *ret_tcp = tcp;
+    return 0;
 }
 
 int dns_server_new(const struct dns_server_options *options, struct dns_server **ret_server,
                    struct err *err)
 {
-    static const struct listener_ops listener_ops = {.on_accept = accepted};
     struct dns_server *server = mem_new(struct dns_server);
-    int tcp_fd = -1;
     server->loop = options->loop;
-    server->udp_fd = -1;
+    server->udp_fd = options->udp_fd > 0 ? options->udp_fd : -1;
+    server->tcp_fd = options->tcp_fd > 0 ? options->tcp_fd : -1;
     list_init(&server->clients);
     list_init(&server->pendings);
-    int rc = bind_sockets(options, &server->udp_fd, &tcp_fd, err);
+    int rc = 0;
+    if (server->udp_fd < 0 || server->tcp_fd < 0) {
+        rc = dns_server_bind(options->netns_fd, options->address, options->port, &server->udp_fd,
+                             &server->tcp_fd, err);
+    }
     if (rc == 0 && options->upstream.n > 0) {
         rc = dns_forwarder_new(options->loop, options->upstream, &server->forwarder, err);
     }
     if (rc != 0) {
-        if (tcp_fd >= 0) {
-            close(tcp_fd);
-        }
         dns_server_free(server);
         return rc;
     }
     dns_zone_init(&server->zone, options->domain, options->services, options->slices,
                   loop_random(options->loop));
-    server->udp = poll_readable(options->loop, server->udp_fd, udp_ready, server);
-    server->listener = listener_new(options->loop, tcp_fd, NULL, &listener_ops, server);
     *ret_server = server;
     return 0;
+}
+
+void dns_server_begin(struct dns_server *server)
+{
+    static const struct listener_ops listener_ops = {.on_accept = accepted};
+    if (server->udp == NULL) {
+        server->udp = poll_readable(server->loop, server->udp_fd, udp_ready, server);
+        server->listener = listener_new(server->loop, server->tcp_fd, NULL, &listener_ops, server);
+        server->tcp_fd = -1; /* the listener's now */
+    }
 }
 
 void dns_server_free(struct dns_server *server)
@@ -347,6 +382,9 @@ void dns_server_free(struct dns_server *server)
     poll_stop(server->udp);
     if (server->udp_fd >= 0) {
         close(server->udp_fd);
+    }
+    if (server->tcp_fd >= 0) {
+        close(server->tcp_fd);
     }
     if (server->listener != NULL) {
         listener_free(server->listener);

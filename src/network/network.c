@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/vec.h"
 #include "io/file.h"
 #include "io/net.h"
 #include "network/conntrack.h"
@@ -36,7 +37,7 @@ struct network {
     struct address_range pod_range, cluster_range, service_range;
     uint32_t gateway, dns_address;
     unsigned mtu, pool;
-    int netns_fd, bridge;
+    int netns_fd, bridge, dns_udp_fd, dns_tcp_fd;
     struct netlink netlink;
     struct service_rules *rules;
     struct pods *pods;
@@ -44,6 +45,7 @@ struct network {
     struct nodes *nodes;
     struct dns_server *dns;
     struct informers *informers;
+    struct sync_wait *waiting; /* for the informers' first state; NULL: it came */
     struct pod_network_ops ops;
 };
 
@@ -110,6 +112,23 @@ int network_socket(const char *netns, int type, struct str address, int *ret_fd,
     return rc;
 }
 
+int network_dns_sockets(const char *netns, struct str dns_server, int *ret_udp_fd, int *ret_tcp_fd,
+                        struct err *err)
+{
+    uint32_t address;
+    int fd;
+    if (!address_parse(dns_server, &address)) {
+        return err_set(err, ERR_INVALID, "\"%.*s\" is no IPv4 address for the cluster's DNS",
+                       STR_ARG(dns_server));
+    }
+    int rc = namespace_open(netns, &fd, err);
+    if (rc == 0) {
+        rc = dns_server_bind(fd, address, 0, ret_udp_fd, ret_tcp_fd, err);
+        close(fd);
+    }
+    return rc;
+}
+
 /* ---- set-up ---- */
 
 static int parse_options(struct network *network, const struct network_options *options,
@@ -124,6 +143,8 @@ static int parse_options(struct network *network, const struct network_options *
     network->dns_server_text = str_dup(options->dns_server);
     network->dns_upstream = str_dup(options->dns_upstream);
     network->mtu = options->mtu != 0 ? options->mtu : MTU_DEFAULT;
+    network->dns_udp_fd = options->dns_udp_fd;
+    network->dns_tcp_fd = options->dns_tcp_fd;
     network->pool = options->pool != 0 ? options->pool : POOL_DEFAULT;
     int rc = address_range_parse(options->pod_cidr, &network->pod_range, err);
     rc = rc != 0 ? rc : address_range_parse(options->cluster_cidr, &network->cluster_range, err);
@@ -183,7 +204,7 @@ static int set_sysctls(const struct network *network, struct err *err)
     /* A link sends redirects when "all" or its own says so: other links keep their own. */
     rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/all/send_redirects", "0", err);
     rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/cox0/send_redirects", "0", err);
-    rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/cox0/rp_filter", "2", err);
+    rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/cox0/rp_filter", "1", err);
     namespace_sysctl("ipv6/conf/cox0/disable_ipv6", "1", NULL); /* may be absent */
     namespace_leave(back);
     return rc;
@@ -292,10 +313,24 @@ int network_new(const struct network_options *options, struct network **ret_netw
 
 /* ---- the API's side ---- */
 
+/* What waits for the informers outlives a network that is freed before they are ready. */
+struct sync_wait {
+    struct network *network; /* NULL: freed */
+};
+
 static void all_synced(void *ctx)
 {
-    struct network *network = ctx;
+    struct sync_wait *wait = ctx;
+    struct network *network = wait->network;
+    free(wait);
+    if (network == NULL) {
+        return;
+    }
+    network->waiting = NULL;
     services_begin(network->services);
+    if (network->dns != NULL) {
+        dns_server_begin(network->dns);
+    }
     nodes_begin(network->nodes);
 }
 
@@ -322,6 +357,8 @@ int network_start(struct network *network, struct informers *informers, struct e
                                          .address = network->dns_address,
                                          .domain = str_of(network->dns_domain),
                                          .upstream = str_of(network->dns_upstream),
+                                         .udp_fd = network->dns_udp_fd,
+                                         .tcp_fd = network->dns_tcp_fd,
                                          .services = service_informer,
                                          .slices = slice_informer};
         int rc = dns_server_new(&dns, &network->dns, err);
@@ -335,7 +372,9 @@ int network_start(struct network *network, struct informers *informers, struct e
                     (struct informer_handler){services_change_slice, network->services});
     informer_handle(informers_get(informers, nodes),
                     (struct informer_handler){nodes_change, network->nodes});
-    informers_on_synced(informers, all_synced, network);
+    network->waiting = mem_new(struct sync_wait);
+    network->waiting->network = network;
+    informers_on_synced(informers, all_synced, network->waiting);
     return 0;
 }
 
@@ -355,6 +394,9 @@ void network_free(struct network *network)
 {
     if (network == NULL) {
         return;
+    }
+    if (network->waiting != NULL) {
+        network->waiting->network = NULL;
     }
     if (network->informers != NULL) {
         informers_each(network->informers, unhandle, network);
@@ -387,6 +429,42 @@ void network_describe(const struct network *network, struct buf *out)
                pods_pooled(network->pods), network_synced(network) ? "in sync" : "not yet synced");
 }
 
+struct link_names {
+    VEC_OF(char *);
+};
+
+static void note_link(void *ctx, const char *name)
+{
+    uint32_t address;
+    if (pod_link_parse(name, &address)) {
+        *vec_push((struct link_names *)ctx) = mem_dupz(name);
+    }
+}
+
+static int delete_link(struct netlink *netlink, const char *name, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int rc = link_delete(netlink, name, &why);
+    return rc == 0 || why.os_errno == ENODEV ? 0 : err_set(err, why.code, "%s", why.message);
+}
+
+/* Pods' links, then the bridge; its addresses and routes go with it. */
+static int remove_links(struct netlink *netlink, struct err *err)
+{
+    struct link_names names = {0};
+    int bridge;
+    if (link_find(netlink, bridge_name, &bridge, NULL) != 0) {
+        return 0;
+    }
+    int rc = link_each(netlink, bridge, note_link, &names, err);
+    VEC_EACH (name, &names) {
+        rc = rc != 0 ? rc : delete_link(netlink, *name, err);
+        free(*name);
+    }
+    vec_done(&names);
+    return rc != 0 ? rc : delete_link(netlink, bridge_name, err);
+}
+
 int network_remove(const struct network_options *options, struct err *err)
 {
     const char *run_dir = options->run_dir != NULL ? options->run_dir : "/run/cox";
@@ -403,8 +481,7 @@ int network_remove(const struct network_options *options, struct err *err)
     rc = rc != 0 ? rc : service_rules_remove(fd, err);
     rc = rc != 0 ? rc : nodes_remove_routes(fd, err);
     if (rc == 0 && (rc = netlink_open(&netlink, fd, NETLINK_ROUTE, err)) == 0) {
-        rc = link_delete(&netlink, bridge_name, &gone); /* addresses and routes go with it */
-        rc = rc != 0 && gone.os_errno != ENODEV ? err_set(err, gone.code, "%s", gone.message) : 0;
+        rc = remove_links(&netlink, err);
         netlink_close(&netlink);
     }
     close(fd);

@@ -35,17 +35,18 @@
 struct network;
 struct network_options {
     struct loop *loop;
-    const char *netns;       /* path, or name below /run/netns; NULL: the agent's own */
-    const char *run_dir;     /* NULL: /run/cox */
-    struct str node_name;    /* whose endpoints are "local" */
-    struct str pod_cidr;     /* this node's pods: "10.244.0.0/24" */
-    struct str cluster_cidr; /* all pods: "10.244.0.0/16"; empty: pod_cidr */
-    struct str service_cidr; /* "10.96.0.0/16" */
-    struct str dns_server;   /* "10.96.0.10"; empty: no DNS */
-    struct str dns_domain;   /* empty: "cluster.local" */
-    struct str dns_upstream; /* "9.9.9.9:53,..." ; empty: names outside dns_domain are REFUSED */
-    unsigned mtu;            /* 0: 1500 */
-    unsigned pool;           /* warm pod namespaces; 0: 8 */
+    const char *netns;          /* path, or name below /run/netns; NULL: the agent's own */
+    const char *run_dir;        /* NULL: /run/cox */
+    struct str node_name;       /* whose endpoints are "local" */
+    struct str pod_cidr;        /* this node's pods: "10.244.0.0/24" */
+    struct str cluster_cidr;    /* all pods: "10.244.0.0/16"; empty: pod_cidr */
+    struct str service_cidr;    /* "10.96.0.0/16" */
+    struct str dns_server;      /* "10.96.0.10"; empty: no DNS */
+    struct str dns_domain;      /* empty: "cluster.local" */
+    struct str dns_upstream;    /* "9.9.9.9:53,..." ; empty: names outside dns_domain are REFUSED */
+    int dns_udp_fd, dns_tcp_fd; /* from network_dns_sockets(); 0: bound here, see there */
+    unsigned mtu;               /* 0: 1500 */
+    unsigned pool;              /* warm pod namespaces; 0: 8 */
 };
 
 /* Makes (or finds) bridge, sysctls, rules and pods' namespaces. The options are copied. */
@@ -58,6 +59,12 @@ bool network_synced(const struct network *network);
 void network_free(struct network *network);
 const struct pod_network_ops *network_pod_ops(struct network *network);
 void network_describe(const struct network *network, struct buf *out); /* a few lines of state */
+
+/* The DNS server's sockets, for whoever outlives the agent (the supervisor): as long as they are
+ * open, questions that come while no agent runs wait in them instead of being refused. They can be
+ * bound before the address exists. */
+int network_dns_sockets(const char *netns, struct str dns_server, int *ret_udp_fd, int *ret_tcp_fd,
+                        struct err *err);
 
 /* Removes every trace of a network with these options (loop is not used): mounts, links, routes,
  * table. Absent is fine. */

@@ -215,15 +215,46 @@ static void names_outside(void **state)
     timer_stop(&upstream_timer);
 }
 
+static struct network_options network_options(void)
+{
+    return (struct network_options){.loop = loop,
+                                    .node_name = STR("node-1"),
+                                    .pod_cidr = STR("10.244.0.0/24"),
+                                    .service_cidr = STR("10.96.0.0/16"),
+                                    .dns_server = STR("10.96.0.10"),
+                                    .dns_upstream = STR("127.0.0.1:5354")};
+}
+
+/* Somebody outlives the agent and keeps the sockets: a question asked while no agent runs waits. */
+static void questions_wait_for_the_next_agent(void **state)
+{
+    struct buf query BUF_CLEANUP = BUF_INIT;
+    char bytes[512];
+    struct err err = ERR_INIT;
+    struct network_options with = network_options();
+    network_free(network);
+    netns_test_run(loop, 20);
+    int rc = network_dns_sockets(NULL, STR("10.96.0.10"), &with.dns_udp_fd, &with.dns_tcp_fd, &err);
+    if (rc != 0) {
+        print_error("%s\n", err.message);
+    }
+    assert_int_equal(rc, 0);
+    int sock = netns_test_connect(pod.netns_path, SOCK_DGRAM, "10.96.0.10", 53, 100);
+    assert_true(dns_build_query(&query, "web.prod.svc.cluster.local", DNS_TYPE_A));
+    assert_int_equal(send(sock, query.p, query.n, 0), (ssize_t)query.n);
+    netns_test_run(loop, 50);
+    assert_int_equal(network_new(&with, &network, &err), 0);
+    assert_int_equal(network_start(network, informers, &err), 0);
+    netns_test_run(loop, 50);
+    assert_true(recv(sock, bytes, sizeof bytes, MSG_DONTWAIT) > 40);
+    close(sock);
+    expect("web.prod.svc.cluster.local", DNS_TYPE_A, "0 10.96.0.20");
+}
+
 static int set_up(void **state)
 {
     struct err err = ERR_INIT;
-    struct network_options options = {.loop = loop,
-                                      .node_name = STR("node-1"),
-                                      .pod_cidr = STR("10.244.0.0/24"),
-                                      .service_cidr = STR("10.96.0.0/16"),
-                                      .dns_server = STR("10.96.0.10"),
-                                      .dns_upstream = STR("127.0.0.1:5354")};
+    struct network_options options = network_options();
     struct pod_network_request request = {.pod_uid = STR("pod-1")};
     upstream_fd = netns_test_listen(NULL, SOCK_DGRAM, "127.0.0.1", 5354);
     list = list_client_new(loop);
@@ -257,7 +288,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_services),   cmocka_unit_test(names_of_pods),
         cmocka_unit_test(what_does_not_exist), cmocka_unit_test(changes_are_seen),
-        cmocka_unit_test(names_outside),
+        cmocka_unit_test(names_outside),       cmocka_unit_test(questions_wait_for_the_next_agent),
     };
     if (!netns_test_enter()) {
         print_message("skipped: needs root and namespaces\n");

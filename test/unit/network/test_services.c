@@ -391,6 +391,32 @@ static void udp_flows_move(void **state)
     sync_now();
 }
 
+/* The API server behind the "kubernetes" Service: an endpoint that is this node itself. */
+static void the_node_as_endpoint(void **state)
+{
+    int api = netns_test_listen(NULL, SOCK_STREAM, "10.244.0.1", 6443);
+    const char *from[] = {NULL, world.client.netns_path};
+    struct object *slice = netns_test_object(
+        "discovery.k8s.io", "v1", "endpointslices",
+        "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice','metadata':{'name':'k-x',"
+        "'namespace':'default','labels':{'kubernetes.io/service-name':'k1'}},'addressType':'IPv4',"
+        "'ports':[{'name':'https','port':6443}],'endpoints':[{'addresses':['10.244.0.1']}]}");
+    put_service("k1", "{'clusterIP':'10.96.0.1','ports':[{'name':'https','port':443}]}");
+    services_change_slice(world.services, NULL, slice);
+    sync_now();
+    for (int i = 0; i < 2; i++) {
+        int sock = netns_test_connect(from[i], SOCK_STREAM, "10.96.0.1", 443, 500);
+        assert_true(sock >= 0);
+        assert_int_equal(netns_test_accepted(&api, 1, 500, NULL), 0);
+        close(sock);
+    }
+    services_change_slice(world.services, slice, NULL);
+    object_unref(slice);
+    drop_service("k1");
+    sync_now();
+    close(api);
+}
+
 /* N9: no new connection fails while endpoints change and the table is made anew. */
 static void no_connection_is_lost(void **state)
 {
@@ -429,7 +455,9 @@ static void with_bridge_calls(void **state)
     cluster_ip(state);
     hairpin(state);
     node_port_and_external(state);
+    the_node_as_endpoint(state);
     assert_int_equal(bridge_calls("1"), 0);
+    the_node_as_endpoint(state);
     cluster_ip(state);
     hairpin(state);
     node_port_and_external(state);
@@ -446,6 +474,7 @@ int main(void)
         cmocka_unit_test(terminating_fallback),
         cmocka_unit_test(session_affinity),
         cmocka_unit_test(udp_flows_move),
+        cmocka_unit_test(the_node_as_endpoint),
         cmocka_unit_test(no_connection_is_lost),
         cmocka_unit_test(with_bridge_calls),
     };
