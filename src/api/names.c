@@ -105,7 +105,7 @@ static bool check_subdomain(struct str s, struct name_complaints *ret)
 
 static bool check_label(struct str s, struct name_complaints *ret)
 {
-    bool ok = s.n <= 63 || complain(ret, "must be no more than 63 bytes");
+    bool ok = s.n <= 63 || complain(ret, "must be no more than 63 characters");
     if (shaped(s, ALNUM_LOWER, ALNUM_LOWER, "-")) {
         return ok;
     }
@@ -114,7 +114,7 @@ static bool check_label(struct str s, struct name_complaints *ret)
 
 static bool check_label_1035(struct str s, struct name_complaints *ret)
 {
-    bool ok = s.n <= 63 || complain(ret, "must be no more than 63 bytes");
+    bool ok = s.n <= 63 || complain(ret, "must be no more than 63 characters");
     return (shaped(s, LOWER, ALNUM_LOWER, "-") || complain(ret, msg_label_1035)) && ok;
 }
 

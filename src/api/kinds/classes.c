@@ -69,6 +69,18 @@ static void runtime_validate(struct api_context *ctx, const struct val *class,
                  val_get(scheduling, "nodeSelector"));
     tolerations_check(errors, AT(AT(NULL, "scheduling"), "tolerations"),
                       val_get(scheduling, "tolerations"));
+    uint32_t i = 0;
+    VAL_EACH (toleration, val_get(scheduling, "tolerations")) {
+        for (const struct val *it = val_get(scheduling, "tolerations")->child; it != toleration;
+             it = it->next) {
+            if (semantic_equal(it, toleration)) {
+                field_duplicate_val(errors, AT_INDEX(AT(AT(NULL, "scheduling"), "tolerations"), i),
+                                    toleration);
+                break;
+            }
+        }
+        i++;
+    }
     resource_list_check(errors, AT(AT(NULL, "overhead"), "limits"),
                         val_path(class, "overhead.podFixed"));
     (void)ctx;
@@ -114,6 +126,22 @@ static void parameters_check(struct field_errors *errors, const struct val *para
     }
 }
 
+static void topologies_check(struct field_errors *errors, const struct val *topologies)
+{
+    uint32_t t = 0;
+    VAL_EACH (term, topologies) {
+        const struct path *path = AT_INDEX(AT(NULL, "allowedTopologies"), t++);
+        uint32_t e = 0;
+        VAL_EACH (expression, val_get(term, "matchLabelExpressions")) {
+            const struct path *at = AT_INDEX(AT(path, "matchLabelExpressions"), e++);
+            if (val_count(val_get(expression, "values")) == 0) {
+                field_required(errors, AT(at, "values"), "");
+            }
+            check_name(errors, AT(at, "key"), NAME_LABEL_KEY, val_text(val_get(expression, "key")));
+        }
+    }
+}
+
 static void storage_validate(struct api_context *ctx, const struct val *class,
                              struct field_errors *errors)
 {
@@ -122,9 +150,14 @@ static void storage_validate(struct api_context *ctx, const struct val *class,
     struct str provisioner = val_text(val_get(class, "provisioner"));
     if (provisioner.n == 0) {
         field_required(errors, AT(NULL, "provisioner"), "");
-    } else if (!name_is(NAME_LABEL_KEY, provisioner)) {
-        check_name(errors, AT(NULL, "provisioner"), NAME_LABEL_KEY, provisioner);
+    } else {
+        char *lower = str_dup_in(errors->arena, provisioner);
+        for (size_t i = 0; i < provisioner.n; i++) {
+            lower[i] = (char)(lower[i] >= 'A' && lower[i] <= 'Z' ? lower[i] + 32 : lower[i]);
+        }
+        check_name(errors, AT(NULL, "provisioner"), NAME_LABEL_KEY, str_at(lower, provisioner.n));
     }
+    topologies_check(errors, val_get(class, "allowedTopologies"));
     parameters_check(errors, val_get(class, "parameters"));
     check_one_of(errors, AT(NULL, "reclaimPolicy"), val_text(val_get(class, "reclaimPolicy")),
                  reclaim, false);

@@ -91,12 +91,35 @@ static void resize_check(struct field_errors *errors, const struct path *path,
         }
         check_one_of(errors, path, name, resources, true);
         check_one_of(errors, path, restart, restarts, true);
-        if (str_is(restart, "RestartContainer") &&
+        if (!str_is(restart, "NotRequired") &&
             str_is(val_text(val_get(spec, "restartPolicy")), "Never")) {
             field_invalid(errors, path, restart,
                           "must be 'NotRequired' when pod `restartPolicy` is 'Never'");
         }
         i++;
+    }
+}
+
+static void claims_check(struct field_errors *errors, const struct path *path,
+                         const struct val *claims, const struct val *spec)
+{
+    uint32_t i = 0;
+    VAL_EACH (claim, claims) {
+        struct str name = val_text(val_get(claim, "name"));
+        const struct path *at = AT_INDEX(path, i++);
+        if (val_find(val_get(spec, "resourceClaims"), "name", name) == NULL) {
+            field_error_add(errors, "FieldValueNotFound", path_text(errors, at),
+                            "Not found: \"%.*s\": must be one of the names in "
+                            "pod.spec.resourceClaims",
+                            STR_ARG(name));
+        }
+        for (const struct val *it = claims->child; it != claim; it = it->next) {
+            if (str_eq(val_text(val_get(it, "name")), name) &&
+                str_eq(val_text(val_get(it, "request")), val_text(val_get(claim, "request")))) {
+                field_duplicate(errors, at, name);
+                break;
+            }
+        }
     }
 }
 
@@ -120,20 +143,23 @@ static void common_check(struct field_errors *errors, const struct path *path,
     check_one_of(errors, AT(path, "terminationMessagePolicy"),
                  val_text(val_get(container, "terminationMessagePolicy")), message_policies, true);
     ports_check(errors, AT(path, "ports"), val_get(container, "ports"));
-    container_env_check(errors, path, container);
+    container_env_check(errors, path, container, val_get(spec, "volumes"));
     volume_mounts_check(errors, path, container, val_get(spec, "volumes"));
     check_one_of(errors, AT(path, "imagePullPolicy"),
                  val_text(val_get(container, "imagePullPolicy")), pull_policies, true);
     resources_check(errors, AT(path, "resources"), val_get(container, "resources"), false);
+    claims_check(errors, AT(AT(path, "resources"), "claims"),
+                 val_path(container, "resources.claims"), spec);
     resize_check(errors, AT(path, "resizePolicy"), val_get(container, "resizePolicy"), spec);
     security_context_check(errors, AT(path, "securityContext"),
                            val_get(container, "securityContext"), spec);
 }
 
 static void probes_check(struct field_errors *errors, const struct path *path,
-                         const struct val *container)
+                         const struct val *container, const struct val *spec)
 {
-    lifecycle_check(errors, AT(path, "lifecycle"), val_get(container, "lifecycle"));
+    lifecycle_check(errors, AT(path, "lifecycle"), val_get(container, "lifecycle"),
+                    val_int(val_get(spec, "terminationGracePeriodSeconds"), 30));
     probe_check(errors, AT(path, "livenessProbe"), val_get(container, "livenessProbe"),
                 PROBE_LIVENESS);
     probe_check(errors, AT(path, "readinessProbe"), val_get(container, "readinessProbe"),
@@ -143,7 +169,7 @@ static void probes_check(struct field_errors *errors, const struct path *path,
 }
 
 static void init_check(struct field_errors *errors, const struct path *path,
-                       const struct val *container)
+                       const struct val *container, const struct val *spec)
 {
     static const char *const hooks[] = {"lifecycle", "livenessProbe", "readinessProbe",
                                         "startupProbe"};
@@ -154,7 +180,7 @@ static void init_check(struct field_errors *errors, const struct path *path,
                             "restartPolicyRules are not allowed for init containers with restart "
                             "policy Always");
         }
-        probes_check(errors, path, container);
+        probes_check(errors, path, container, spec);
         return;
     }
     for (size_t i = 0; i < sizeof hooks / sizeof hooks[0]; i++) {
@@ -226,12 +252,12 @@ void container_list_check(struct field_errors *errors, const struct path *path,
             field_duplicate(errors, AT(at, "name"), name);
         }
         if (kind == CONTAINER_INIT) {
-            init_check(errors, at, container);
+            init_check(errors, at, container, spec);
         } else if (kind == CONTAINER_EPHEMERAL) {
             ephemeral_check(errors, at, container, spec);
         } else {
             restart_check(errors, at, container);
-            probes_check(errors, at, container);
+            probes_check(errors, at, container, spec);
         }
     }
 }

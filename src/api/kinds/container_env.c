@@ -125,18 +125,26 @@ static void key_ref_check(struct field_errors *errors, const struct path *path,
 }
 
 static void file_ref_check(struct field_errors *errors, const struct path *path,
-                           const struct val *ref)
+                           const struct val *ref, const struct val *volumes)
 {
+    struct str name = val_text(val_get(ref, "volumeName"));
+    const struct val *volume = val_find(volumes, "name", name);
     static const char *const members[] = {"key", "volumeName", "path"};
     for (int i = 0; i < 3; i++) {
         if (val_text(val_get_str(ref, str_of(members[i]))).n == 0) {
             field_required(errors, AT(path, members[i]), "");
         }
     }
+    if (volume == NULL) {
+        field_not_found(errors, AT(path, "volumeName"), name);
+    } else if (val_absent(val_get(volume, "emptyDir"))) {
+        field_invalid(errors, AT(path, "volumeName"), name,
+                      "referenced volume must be of type emptyDir");
+    }
 }
 
 static void value_from_check(struct field_errors *errors, const struct path *path,
-                             const struct val *env)
+                             const struct val *env, const struct val *volumes)
 {
     static const char *const sources[] = {"fieldRef", "resourceFieldRef", "configMapKeyRef",
                                           "secretKeyRef", "fileKeyRef"};
@@ -154,7 +162,7 @@ static void value_from_check(struct field_errors *errors, const struct path *pat
         } else if (i == 1) {
             resource_field_ref_check(errors, at, ref, false);
         } else if (i == 4) {
-            file_ref_check(errors, at, ref);
+            file_ref_check(errors, at, ref, volumes);
         } else {
             key_ref_check(errors, at, ref);
         }
@@ -204,7 +212,7 @@ static void env_from_check(struct field_errors *errors, const struct path *path,
 }
 
 void container_env_check(struct field_errors *errors, const struct path *path,
-                         const struct val *container)
+                         const struct val *container, const struct val *volumes)
 {
     uint32_t i = 0;
     VAL_EACH (env, val_get(container, "env")) {
@@ -216,7 +224,7 @@ void container_env_check(struct field_errors *errors, const struct path *path,
             check_name(errors, AT(at, "name"), NAME_ENV, name);
         }
         if (!val_absent(val_get(env, "valueFrom"))) {
-            value_from_check(errors, AT(at, "valueFrom"), env);
+            value_from_check(errors, AT(at, "valueFrom"), env, volumes);
         }
     }
     i = 0;

@@ -78,6 +78,9 @@ static void strict_validate(struct api_context *ctx, const struct val *event,
     if (!val_absent(series) && val_int(val_get(series, "count"), 0) < 2) {
         field_invalid(errors, AT(NULL, "series.count"), STR(""), "should be at least 2");
     }
+    if (!val_absent(series) && val_absent(val_get(series, "lastObservedTime"))) {
+        field_required(errors, AT(NULL, "series.lastObservedTime"), "");
+    }
     (void)ctx;
 }
 

@@ -9,7 +9,6 @@
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
 #include "api/kinds/pod_spec.h"
-#include "api/semantic.h"
 #include "base/clock.h"
 
 static void defaults(struct arena *arena, struct val *job)

@@ -188,6 +188,36 @@ static void failure_policy_check(struct field_errors *errors, const struct path 
     }
 }
 
+/* "1,3-5": ascending indexes below `completions`. */
+static void indexes_check(struct field_errors *errors, const struct path *path, struct str text,
+                          int64_t completions)
+{
+    struct str rest = text;
+    while (rest.p != NULL) {
+        struct str end, start = str_cut(str_cut(rest, ',', &rest), '-', &end);
+        for (int i = 0; i < 2; i++) {
+            struct str part = i == 0 ? start : end;
+            uint64_t index;
+            if (i == 1 && end.p == NULL) {
+                break;
+            }
+            if (!str_u64(part, &index)) {
+                field_invalid(errors, path, text,
+                              "error parsing succeededIndexes: cannot convert string to integer "
+                              "for index: \"%.*s\"",
+                              STR_ARG(part));
+                return;
+            }
+            if (index >= (uint64_t)completions) {
+                field_invalid(errors, path, text,
+                              "error parsing succeededIndexes: too large index: \"%.*s\"",
+                              STR_ARG(part));
+                return;
+            }
+        }
+    }
+}
+
 static void success_policy_check(struct field_errors *errors, const struct path *path,
                                  const struct val *spec)
 {
@@ -211,6 +241,10 @@ static void success_policy_check(struct field_errors *errors, const struct path 
         if (val_absent(count) && val_absent(val_get(rule, "succeededIndexes"))) {
             field_required(errors, here,
                            "at least one of succeededCount or succeededIndexes must be specified");
+        }
+        if (!val_absent(val_get(rule, "succeededIndexes"))) {
+            indexes_check(errors, AT(here, "succeededIndexes"),
+                          val_text(val_get(rule, "succeededIndexes")), completions);
         }
         if (!val_absent(count)) {
             check_not_negative(errors, AT(here, "succeededCount"), count);
@@ -271,6 +305,34 @@ static void template_check(struct field_errors *errors, const struct path *path,
     }
 }
 
+/* Nothing but the uid's label. */
+static bool is_generated(const struct val *selector)
+{
+    VAL_EACH (label, val_get(selector, "matchLabels")) {
+        if (!str_is(label->key, "batch.kubernetes.io/controller-uid") &&
+            !str_is(label->key, "controller-uid")) {
+            return false;
+        }
+    }
+    return val_count(val_get(selector, "matchExpressions")) == 0;
+}
+
+/* Pods of an indexed job are named after it and their index, and that is their host name. */
+static void name_fits(struct field_errors *errors, const struct val *job, const struct val *spec)
+{
+    long long completions = val_int(val_get(spec, "completions"), 0);
+    struct str name = val_name(job);
+    if (!is_indexed(spec) || completions <= 0 || name.n == 0) {
+        return;
+    }
+    struct str host =
+        str_of(arena_printf(errors->arena, "%.*s-%lld", STR_ARG(name), completions - 1));
+    if (!name_is(NAME_LABEL, host)) {
+        field_invalid(errors, AT(AT(NULL, "metadata"), "name"), name,
+                      "will not able to create pod with invalid DNS label: %.*s", STR_ARG(host));
+    }
+}
+
 static void selector_check(struct field_errors *errors, const struct path *path,
                            const struct val *spec)
 {
@@ -284,6 +346,9 @@ static void selector_check(struct field_errors *errors, const struct path *path,
         field_required(errors, AT(path, "selector"), "");
     }
     check_label_selector(errors, AT(path, "selector"), selector);
+    if (!val_bool(val_get(spec, "manualSelector"), false) && !is_generated(selector)) {
+        field_invalid_val(errors, AT(path, "selector"), selector, "`selector` not auto-generated");
+    }
     if (selector_from_val(errors->arena, selector, &parsed, NULL) == 0 &&
         !selector_matches_val(&parsed, labels)) {
         field_invalid_val(errors, AT(AT(AT(path, "template"), "metadata"), "labels"), labels,
@@ -299,6 +364,7 @@ void job_validate(struct api_context *ctx, const struct val *job, struct field_e
     policies_check(errors, path, spec);
     template_check(errors, path, spec);
     selector_check(errors, path, spec);
+    name_fits(errors, job, spec);
     (void)ctx;
 }
 

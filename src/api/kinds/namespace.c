@@ -61,8 +61,9 @@ static void validate(struct api_context *ctx, const struct val *namespace,
     VAL_EACH (it, val_path(namespace, "spec.finalizers")) {
         struct str name = val_text(it);
         const struct path *path = AT(AT(NULL, "spec"), "finalizers");
-        if (check_name(errors, path, NAME_LABEL_KEY, name) && !str_is(name, "kubernetes") &&
-            !str_contains(name, STR("/"))) {
+        check_name(errors, path, NAME_LABEL_KEY, name);
+        if (!str_is(name, "kubernetes") && !str_is(name, "orphan") &&
+            !str_is(name, "foregroundDeletion") && !str_contains(name, STR("/"))) {
             field_invalid(errors, path, name,
                           "name is neither a standard finalizer name nor is it fully qualified");
         }

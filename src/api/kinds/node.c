@@ -76,9 +76,16 @@ static void resource_values_check(struct field_errors *errors, const struct path
     VAL_EACH (it, list) {
         struct quantity q;
         const struct path *at = AT(path, str_dup_in(errors->arena, it->key));
-        check_name(errors, at, NAME_LABEL_KEY, it->key);
-        if (quantity_parse(val_text(it), &q) && q.nano < 0) {
+        if (!quantity_parse(val_text(it), &q)) {
+            continue;
+        }
+        if (q.nano < 0) {
             field_invalid(errors, at, val_text(it), "must be greater than or equal to 0");
+        }
+        bool extended =
+            str_contains(it->key, STR("/")) && !str_contains(it->key, STR("kubernetes.io/"));
+        if (extended && q.nano % 1000000000 != 0) {
+            field_invalid(errors, at, val_text(it), "must be an integer");
         }
     }
 }
@@ -86,9 +93,14 @@ static void resource_values_check(struct field_errors *errors, const struct path
 static void status_check(struct field_errors *errors, const struct val *status)
 {
     const struct path *path = AT(NULL, "status");
-    const struct val *addresses = val_get(status, "addresses");
     resource_values_check(errors, AT(path, "capacity"), val_get(status, "capacity"));
     resource_values_check(errors, AT(path, "allocatable"), val_get(status, "allocatable"));
+}
+
+static void addresses_check(struct field_errors *errors, const struct val *status)
+{
+    const struct path *path = AT(NULL, "status");
+    const struct val *addresses = val_get(status, "addresses");
     uint32_t i = 0;
     VAL_EACH (address, addresses) {
         VAL_EACH (other, addresses) {
@@ -121,6 +133,7 @@ static void validate_update(struct api_context *ctx, const struct val *next, con
     const struct path *path = AT(NULL, "spec");
     if (strcmp(ctx->subresource, "status") == 0) {
         status_check(errors, val_get(next, "status"));
+        addresses_check(errors, val_get(next, "status"));
         return;
     }
     if (val_count(val_get(was, "podCIDRs")) > 0 &&

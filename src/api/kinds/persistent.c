@@ -121,6 +121,10 @@ static void sources_check(struct field_errors *errors, const struct path *path,
     if (found == 0) {
         field_required(errors, path, "must specify a volume type");
     }
+    struct str local = val_text(val_path(spec, "local.path"));
+    if (local.n > 0 && path_has_backstep(local)) {
+        field_invalid(errors, AT(AT(path, "local"), "path"), local, "must not contain '..'");
+    }
     if (!val_absent(val_get(spec, "local")) && val_absent(val_get(spec, "nodeAffinity"))) {
         field_required(errors, AT(path, "nodeAffinity"), "Local volume requires node affinity");
     }
@@ -196,8 +200,7 @@ static void claim_validate(struct api_context *ctx, const struct val *claim,
     if (amount == NULL) {
         field_required(errors, AT_KEY(AT(path, "resources"), STR("storage")), "");
     } else {
-        storage_check(errors, AT_KEY(AT(AT(path, "resources"), "requests"), STR("storage")),
-                      amount);
+        storage_check(errors, AT_KEY(AT(path, "resources"), STR("storage")), amount);
     }
     if (class.n > 0) {
         check_name(errors, AT(path, "storageClassName"), NAME_SUBDOMAIN, class);

@@ -126,9 +126,19 @@ static void pod_term_check(struct field_errors *errors, const struct path *path,
         check_label_selector(errors, AT(path, "namespaceSelector"),
                              val_get(term, "namespaceSelector"));
     }
-    for (int k = 0; k < 2; k++) {
-        keys_check(errors, AT(path, key_lists[k]), val_get_str(term, str_of(key_lists[k])),
+    for (int l = 0; l < 2; l++) {
+        keys_check(errors, AT(path, key_lists[l]), val_get_str(term, str_of(key_lists[l])),
                    selector);
+    }
+    uint32_t k = 0;
+    VAL_EACH (match, val_get(term, "matchLabelKeys")) {
+        VAL_EACH (mismatch, val_get(term, "mismatchLabelKeys")) {
+            if (str_eq(val_text(match), val_text(mismatch))) {
+                field_invalid(errors, AT_INDEX(AT(path, "matchLabelKeys"), k), val_text(match),
+                              "exists in both matchLabelKeys and mismatchLabelKeys");
+            }
+        }
+        k++;
     }
     VAL_EACH (name, val_get(term, "namespaces")) {
         check_name(errors, AT(path, "namespace"), NAME_LABEL, val_text(name));

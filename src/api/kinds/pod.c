@@ -98,6 +98,7 @@ static void prepare_create(struct api_context *ctx, struct val *pod)
     struct val *status = val_make_object(ctx->arena, pod, STR("status"));
     val_set_text(ctx->arena, status, STR("phase"), STR("Pending"));
     pod_apply_match_keys(ctx->arena, pod);
+    pod_level_default(ctx->arena, pod);
     if (val_count(val_path(pod, "spec.schedulingGates")) > 0) {
         gated_condition(ctx, status);
     }

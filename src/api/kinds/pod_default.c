@@ -202,7 +202,7 @@ void pod_spec_default(struct arena *arena, struct val *spec, bool is_pod)
         volume_default(arena, volume);
     }
     default_resource_list(arena, val_get(spec, "overhead"));
-    resources_default(arena, val_get(spec, "resources"), is_pod);
+    resources_default(arena, val_get(spec, "resources"), false); /* pod_level.c does the rest */
 }
 
 void pod_template_default(struct arena *arena, struct val *spec)

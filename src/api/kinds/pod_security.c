@@ -53,7 +53,8 @@ static void profile_check(struct field_errors *errors, const struct path *path,
                           val_text(local).p[0] == '/' ? "must be a relative path"
                                                       : "must not contain '..'");
         }
-    } else if (!val_absent(local)) {
+    } else if (!val_absent(local) &&
+               (seccomp || str_is(type, "RuntimeDefault") || str_is(type, "Unconfined"))) {
         field_invalid_val(errors, at, seccomp ? profile : local,
                           "can only be set when %s type is Localhost", what);
     }

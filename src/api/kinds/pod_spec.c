@@ -247,6 +247,54 @@ static void pull_secrets_check(struct field_errors *errors, const struct path *p
     optional_name(errors, path, spec, "schedulerName", NAME_SUBDOMAIN);
 }
 
+static void claims_check(struct field_errors *errors, const struct path *path,
+                         const struct val *claims)
+{
+    uint32_t i = 0;
+    VAL_EACH (claim, claims) {
+        const struct path *at = AT_INDEX(path, i++);
+        struct str name = val_text(val_get(claim, "name"));
+        bool direct = !val_absent(val_get(claim, "resourceClaimName"));
+        bool template = !val_absent(val_get(claim, "resourceClaimTemplateName"));
+        if (name.n == 0) {
+            field_required(errors, AT(at, "name"), "");
+        } else if (val_find(claims, "name", name) != claim) {
+            field_duplicate(errors, AT(at, "name"), name);
+        } else {
+            check_name(errors, AT(at, "name"), NAME_LABEL, name);
+        }
+        if (direct && template) {
+            field_invalid_val(errors, at, claim,
+                              "at most one of `resourceClaimName` or `resourceClaimTemplateName` "
+                              "may be specified");
+        } else if (!direct && !template) {
+            field_invalid_val(errors, at, claim,
+                              "must specify one of: `resourceClaimName`, "
+                              "`resourceClaimTemplateName`");
+        }
+    }
+}
+
+static void hostname_check(struct field_errors *errors, const struct path *path,
+                           const struct val *spec)
+{
+    const struct val *name = val_get(spec, "hostnameOverride");
+    const struct path *at = AT(path, "hostnameOverride");
+    if (val_absent(name)) {
+        return;
+    }
+    if (val_bool(val_get(spec, "setHostnameAsFQDN"), false)) {
+        field_forbidden(errors, at, "may not be specified when setHostnameAsFQDN is true");
+    }
+    if (val_bool(val_get(spec, "hostNetwork"), false)) {
+        field_forbidden(errors, at, "may not be specified when hostNetwork is true");
+    }
+    if (val_text(name).n > 64) {
+        field_too_long(errors, at, 64);
+    }
+    check_name(errors, at, NAME_SUBDOMAIN, val_text(name));
+}
+
 static void create_only_check(struct field_errors *errors, const struct path *path,
                               const struct val *spec)
 {
@@ -275,8 +323,12 @@ void pod_spec_check(struct field_errors *errors, const struct path *path, const 
     node_placement_check(errors, path, spec);
     host_aliases_check(errors, AT(path, "hostAliases"), val_get(spec, "hostAliases"));
     create_only_check(errors, path, spec);
+    claims_check(errors, AT(path, "resourceClaims"), val_get(spec, "resourceClaims"));
+    hostname_check(errors, path, spec);
+    pod_os_check(errors, path, spec);
     if (val_count(val_get(spec, "resources")) > 0) {
         resources_check(errors, AT(path, "resources"), val_get(spec, "resources"), true);
+        pod_level_check(errors, AT(path, "resources"), spec);
     }
     (void)is_pod;
 }

@@ -21,11 +21,11 @@ void container_list_check(struct field_errors *errors, const struct path *path,
                           const struct val *spec);
 /* env and envFrom; `path` is the container's. */
 void container_env_check(struct field_errors *errors, const struct path *path,
-                         const struct val *container);
+                         const struct val *container, const struct val *volumes);
 void probe_check(struct field_errors *errors, const struct path *path, const struct val *probe,
                  enum probe_kind kind);
 void lifecycle_check(struct field_errors *errors, const struct path *path,
-                     const struct val *lifecycle);
+                     const struct val *lifecycle, int64_t grace);
 /* ResourceRequirements of a container, or of a whole pod. */
 void resources_check(struct field_errors *errors, const struct path *path,
                      const struct val *resources, bool pod_level);
@@ -56,5 +56,12 @@ void field_ref_check(struct field_errors *errors, const struct path *path,
                      const struct val *field_ref, bool volume);
 void resource_field_ref_check(struct field_errors *errors, const struct path *path,
                               const struct val *ref, bool volume);
+/* spec.resources: what the containers imply; whether they fit. `path` is of the resources. */
+void pod_level_default(struct arena *arena, struct val *pod);
+void pod_level_check(struct field_errors *errors, const struct path *path, const struct val *spec);
+/* Whether some part of a path is "..". */
+bool path_has_backstep(struct str path);
+/* What a pod for linux or windows may not have. */
+void pod_os_check(struct field_errors *errors, const struct path *path, const struct val *spec);
 /* Two ports of containers that take the same port of the host. */
 bool host_port_equals(const struct val *a, const struct val *b);

@@ -24,8 +24,9 @@ static void http_check(struct field_errors *errors, const struct path *path,
     }
 }
 
+/* `grace`: seconds that a pod has to end in; -1: not a hook. */
 static void one_handler(struct field_errors *errors, const struct path *path, const char *name,
-                        const struct val *action)
+                        const struct val *action, int64_t grace)
 {
     const struct path *at = AT(path, name);
     if (strcmp(name, "exec") == 0) {
@@ -37,12 +38,18 @@ static void one_handler(struct field_errors *errors, const struct path *path, co
     } else if (strcmp(name, "grpc") == 0) {
         check_port_number(errors, AT(at, "port"), val_int(val_get(action, "port"), 0));
     } else {
-        check_not_negative(errors, AT(at, "seconds"), val_get(action, "seconds"));
+        int64_t seconds = val_int(val_get(action, "seconds"), 0);
+        if (seconds < 0 || seconds > grace) {
+            field_invalid_int(errors, at, seconds,
+                              "must be non-negative and less than terminationGracePeriodSeconds "
+                              "(%lld)",
+                              (long long)grace);
+        }
     }
 }
 
 static void handler_check(struct field_errors *errors, const struct path *path,
-                          const struct val *handler)
+                          const struct val *handler, int64_t grace)
 {
     static const char *const names[] = {"exec", "httpGet", "tcpSocket", "grpc", "sleep"};
     int found = 0;
@@ -54,7 +61,7 @@ static void handler_check(struct field_errors *errors, const struct path *path,
         if (found++ > 0) {
             field_forbidden(errors, AT(path, names[i]), "may not specify more than 1 handler type");
         } else {
-            one_handler(errors, path, names[i], action);
+            one_handler(errors, path, names[i], action, grace);
         }
     }
     if (found == 0) {
@@ -70,7 +77,7 @@ void probe_check(struct field_errors *errors, const struct path *path, const str
     if (val_absent(probe)) {
         return;
     }
-    handler_check(errors, path, probe);
+    handler_check(errors, path, probe, -1);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         check_not_negative(errors, AT(path, counts[i]), val_get_str(probe, str_of(counts[i])));
     }
@@ -90,14 +97,14 @@ void probe_check(struct field_errors *errors, const struct path *path, const str
 }
 
 void lifecycle_check(struct field_errors *errors, const struct path *path,
-                     const struct val *lifecycle)
+                     const struct val *lifecycle, int64_t grace)
 {
     const struct val *start = val_get(lifecycle, "postStart"),
                      *stop = val_get(lifecycle, "preStop");
     if (!val_absent(start)) {
-        handler_check(errors, AT(path, "postStart"), start);
+        handler_check(errors, AT(path, "postStart"), start, grace);
     }
     if (!val_absent(stop)) {
-        handler_check(errors, AT(path, "preStop"), stop);
+        handler_check(errors, AT(path, "preStop"), stop, grace);
     }
 }

@@ -2,6 +2,7 @@
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
+#include "api/selector.h"
 #include "api/semantic.h"
 #include "api/validation.h"
 
@@ -66,7 +67,12 @@ static void cluster_role_validate(struct api_context *ctx, const struct val *rol
     }
     uint32_t i = 0;
     VAL_EACH (selector, selectors) {
-        check_label_selector(errors, AT_INDEX(path, i++), selector);
+        struct selector parsed;
+        const struct path *at = AT_INDEX(path, i++);
+        check_label_selector(errors, at, selector);
+        if (selector_from_val(errors->arena, selector, &parsed, NULL) != 0) {
+            field_invalid_val(errors, at, NULL, "invalid label selector.");
+        }
     }
     (void)ctx;
 }

@@ -47,7 +47,12 @@ static void name_check_container(struct field_errors *errors, const struct path 
 static void name_check_pod(struct field_errors *errors, const struct path *path, struct str name)
 {
     static const char *const names[] = {"cpu", "memory", NULL};
-    if (!str_is(name, "cpu") && !str_is(name, "memory") && !is_huge_pages(name)) {
+    if (!check_name(errors, path, NAME_LABEL_KEY, name)) {
+        return;
+    }
+    if (!str_contains(name, STR("/")) && !is_standard(name)) {
+        field_invalid(errors, path, name, "must be a standard resource type or fully qualified");
+    } else if (!str_is(name, "cpu") && !str_is(name, "memory") && !is_huge_pages(name)) {
         field_not_supported(errors, path, name, names);
     }
 }
@@ -61,6 +66,14 @@ static void amount_check(struct field_errors *errors, const struct path *path, s
     }
     if (q.nano < 0) {
         field_invalid(errors, path, val_text(amount), "must be greater than or equal to 0");
+    }
+    struct quantity page;
+    struct str size = str_from(name, sizeof "hugepages-" - 1);
+    if (is_huge_pages(name) && quantity_parse(size, &page) && page.nano > 0 &&
+        (q.nano <= 0 || q.nano % page.nano != 0)) {
+        field_invalid(errors, path, val_text(amount),
+                      "%.*s is not positive integer multiple of %.*s", STR_ARG(val_text(amount)),
+                      STR_ARG(name));
     }
     if ((!is_native(name) || is_huge_pages(name)) && q.nano % 1000000000 != 0) {
         field_invalid(errors, path, val_text(amount), "must be an integer");

@@ -72,10 +72,7 @@ static void defaults(struct arena *arena, struct val *service)
 static void mirror_address(struct arena *arena, struct val *spec)
 {
     struct str ip = val_text(val_get(spec, "clusterIP"));
-    if (service_type_is(spec, "ExternalName")) {
-        val_unset(spec, STR("clusterIP"));
-        val_unset(spec, STR("clusterIPs"));
-    } else if (ip.n > 0 && val_count(val_get(spec, "clusterIPs")) == 0) {
+    if (ip.n > 0 && val_count(val_get(spec, "clusterIPs")) == 0) {
         struct val *list = default_put(spec, STR("clusterIPs"), val_new(arena, VAL_ARRAY));
         val_append(list, val_new_text(arena, ip))->field = list->field;
     }

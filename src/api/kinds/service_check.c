@@ -146,7 +146,8 @@ static void addresses_check(struct field_errors *errors, const struct path *path
     }
     if (val_count(list) > 2) {
         field_invalid_val(errors, at, list, "may only hold up to 2 values");
-    } else if (seen[0] > 1 || seen[1] > 1) {
+    }
+    if (seen[0] > 1 || seen[1] > 1) {
         field_invalid_val(errors, at, list, "may specify no more than one IP for each IP family");
     }
 }
@@ -226,6 +227,9 @@ static void traffic_check(struct field_errors *errors, const struct path *path,
                           "may only be set when `type` is 'LoadBalancer' and "
                           "`externalTrafficPolicy` is 'Local'");
     }
+    if (health != 0) {
+        check_port_number(errors, AT(path, "healthCheckNodePort"), health);
+    }
     if (!service_type_is(spec, "ExternalName")) {
         check_one_of(errors, AT(path, "internalTrafficPolicy"), internal, traffic_policies, true);
     }
@@ -239,8 +243,7 @@ static void external_ips_check(struct field_errors *errors, const struct path *p
 {
     uint32_t i = 0;
     VAL_EACH (ip, val_get(spec, "externalIPs")) {
-        endpoint_ip_check(errors, AT_INDEX(AT(path, "externalIPs"), i++), val_text(ip),
-                          "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        endpoint_ip_check(errors, AT_INDEX(AT(path, "externalIPs"), i++), val_text(ip));
     }
 }
 
@@ -262,6 +265,10 @@ static void balancer_check(struct field_errors *errors, const struct path *path,
                             "may only be used when `type` is 'LoadBalancer'");
         }
         return;
+    }
+    struct str class = val_text(val_get(spec, "loadBalancerClass"));
+    if (class.n > 0) {
+        check_name(errors, AT(path, "loadBalancerClass"), NAME_LABEL_KEY, class);
     }
     uint32_t i = 0;
     VAL_EACH (range, ranges) {

@@ -4,17 +4,7 @@
  */
 #include "api/kinds/pod_spec.h"
 #include "api/quantity.h"
-
-static bool has_backstep(struct str path)
-{
-    struct str rest = path;
-    while (rest.p != NULL) {
-        if (str_is(str_cut(rest, '/', &rest), "..")) {
-            return true;
-        }
-    }
-    return false;
-}
+#include "base/map.h"
 
 static void mode_check(struct field_errors *errors, const struct path *path, const struct val *mode)
 {
@@ -31,7 +21,7 @@ static void inner_path_check(struct field_errors *errors, const struct path *pat
     if (text.n > 0 && text.p[0] == '/') {
         field_invalid(errors, path, text, "must be a relative path");
     }
-    if (has_backstep(text)) {
+    if (path_has_backstep(text)) {
         field_invalid(errors, path, text, "must not contain '..'");
     } else if (str_starts(text, STR(".."))) {
         field_invalid(errors, path, text, "must not start with '..'");
@@ -86,7 +76,7 @@ static void host_path(struct field_errors *errors, const struct path *path,
         field_required(errors, AT(path, "path"), "");
         return;
     }
-    if (has_backstep(text)) {
+    if (path_has_backstep(text)) {
         field_invalid(errors, AT(path, "path"), text, "must not contain '..'");
     }
     check_one_of(errors, AT(path, "type"), val_text(val_get(source, "type")), types, false);
@@ -194,9 +184,43 @@ static void one_projection(struct field_errors *errors, const struct path *path,
     }
 }
 
+/* Two sources that write the same file. */
+static void note_path(struct field_errors *errors, const struct path *path, struct map *seen,
+                      struct str file, struct str shown)
+{
+    static char there;
+    if (file.n > 0 && map_set(seen, file, &there) != NULL) {
+        field_invalid(errors, path, shown, "conflicting duplicate paths");
+    }
+}
+
+static void projected_clashes(struct field_errors *errors, const struct path *path,
+                              const struct val *source)
+{
+    static const char *const lists[] = {"secret", "configMap", "downwardAPI"};
+    static const char *const files[] = {"serviceAccountToken", "clusterTrustBundle"};
+    struct map seen = MAP_INIT;
+    VAL_EACH (part, val_get(source, "sources")) {
+        for (int l = 0; l < 3; l++) {
+            const struct val *inner = val_get_str(part, str_of(lists[l]));
+            VAL_EACH (item, val_get(inner, "items")) {
+                struct str file = val_text(val_get(item, "path"));
+                note_path(errors, path, &seen, file,
+                          l < 2 ? val_text(val_get(inner, "name")) : file);
+            }
+        }
+        for (int f = 0; f < 2; f++) {
+            struct str file = val_text(val_get(val_get_str(part, str_of(files[f])), "path"));
+            note_path(errors, path, &seen, file, file);
+        }
+    }
+    map_done(&seen);
+}
+
 static void projected(struct field_errors *errors, const struct path *path,
                       const struct val *source)
 {
+    projected_clashes(errors, path, source);
     static const char *const names[] = {
         "secret",        "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle",
         "podCertificate"};
@@ -227,6 +251,55 @@ static void nfs(struct field_errors *errors, const struct path *path, const stru
     if (text.n > 0 && text.p[0] != '/') {
         field_invalid(errors, AT(path, "path"), text, "must be an absolute path");
     }
+}
+
+static void partition_check(struct field_errors *errors, const struct path *path,
+                            const struct val *source)
+{
+    int64_t partition = val_int(val_get(source, "partition"), 0);
+    if (partition < 0 || partition > 255) {
+        field_invalid_int(errors, AT(path, "partition"), partition,
+                          "must be between 1 and 255, inclusive");
+    }
+}
+
+static void gce_disk(struct field_errors *errors, const struct path *path, const struct val *source)
+{
+    const struct path *at = AT(path->up, "persistentDisk"); /* as the API calls it in errors */
+    required(errors, at, source, "pdName");
+    partition_check(errors, at, source);
+}
+
+static void lun_check(struct field_errors *errors, const struct path *path,
+                      const struct val *source)
+{
+    int64_t lun = val_int(val_get(source, "lun"), 0);
+    if (lun < 0 || lun > 255) {
+        field_invalid_int(errors, AT(path, "lun"), lun, "must be between 0 and 255, inclusive");
+    }
+}
+
+static void fibre(struct field_errors *errors, const struct path *path, const struct val *source)
+{
+    bool names = val_count(val_get(source, "targetWWNs")) > 0;
+    bool ids = val_count(val_get(source, "wwids")) > 0;
+    if (!names && !ids) {
+        field_required(errors, AT(path, "targetWWNs"),
+                       "must specify either targetWWNs or wwids, but not both");
+    } else if (names && ids) {
+        field_invalid_val(errors, AT(path, "targetWWNs"), val_get(source, "targetWWNs"),
+                          "targetWWNs and wwids can not be specified simultaneously");
+    } else if (names && val_absent(val_get(source, "lun"))) {
+        field_required(errors, AT(path, "lun"), "lun is required if targetWWNs is specified");
+    }
+    lun_check(errors, path, source);
+}
+
+static void image(struct field_errors *errors, const struct path *path, const struct val *source)
+{
+    static const char *const policies[] = {"Always", "IfNotPresent", "Never", NULL};
+    check_one_of(errors, AT(path, "pullPolicy"), val_text(val_get(source, "pullPolicy")), policies,
+                 true);
 }
 
 static void csi(struct field_errors *errors, const struct path *path, const struct val *source)
@@ -271,11 +344,11 @@ static const struct source sources[] = {
     {.name = "emptyDir", .check = empty_dir},
     {.name = "hostPath", .check = host_path},
     {.name = "gitRepo", .needs = {"repository"}},
-    {.name = "gcePersistentDisk", .needs = {"pdName"}},
-    {.name = "awsElasticBlockStore", .needs = {"volumeID"}},
+    {.name = "gcePersistentDisk", .check = gce_disk},
+    {.name = "awsElasticBlockStore", .check = partition_check, .needs = {"volumeID"}},
     {.name = "secret", .check = secret},
     {.name = "nfs", .check = nfs},
-    {.name = "iscsi", .needs = {"targetPortal", "iqn"}},
+    {.name = "iscsi", .check = lun_check, .needs = {"targetPortal", "iqn"}},
     {.name = "glusterfs", .needs = {"endpoints", "path"}},
     {.name = "flocker"},
     {.name = "persistentVolumeClaim", .needs = {"claimName"}},
@@ -284,7 +357,7 @@ static const struct source sources[] = {
     {.name = "cephfs", .needs = {"monitors"}},
     {.name = "quobyte", .needs = {"registry", "volume"}},
     {.name = "downwardAPI", .check = downward},
-    {.name = "fc"},
+    {.name = "fc", .check = fibre},
     {.name = "flexVolume", .needs = {"driver"}},
     {.name = "configMap", .check = config_map},
     {.name = "azureFile", .needs = {"secretName", "shareName"}},
@@ -297,7 +370,7 @@ static const struct source sources[] = {
     {.name = "scaleIO", .needs = {"gateway", "system"}},
     {.name = "csi", .check = csi},
     {.name = "ephemeral", .check = ephemeral},
-    {.name = "image", .needs = {"reference"}},
+    {.name = "image", .check = image, .needs = {"reference"}},
 };
 
 static void source_checks(struct field_errors *errors, const struct path *path,

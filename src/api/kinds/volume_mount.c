@@ -1,7 +1,7 @@
 /* volume_mount.c: validation of what a container mounts: volumeMounts and volumeDevices. */
 #include "api/kinds/pod_spec.h"
 
-static bool has_backstep(struct str path)
+bool path_has_backstep(struct str path)
 {
     struct str rest = path;
     while (rest.p != NULL) {
@@ -17,7 +17,7 @@ static void sub_path_check(struct field_errors *errors, const struct path *path,
     if (text.n > 0 && text.p[0] == '/') {
         field_invalid(errors, path, text, "must be a relative path");
     }
-    if (has_backstep(text)) {
+    if (path_has_backstep(text)) {
         field_invalid(errors, path, text, "must not contain '..'");
     }
 }
@@ -36,7 +36,7 @@ static void propagation_check(struct field_errors *errors, const struct path *pa
                         "Bidirectional mount propagation is available only to privileged "
                         "containers");
     }
-    at = AT(path, "recursiveReadOnly");
+    at = AT(path->up, "recursiveReadOnly");
     if (deep.n == 0 || !check_one_of(errors, at, deep, recursive, false) ||
         str_is(deep, "Disabled")) {
         return;
@@ -111,7 +111,7 @@ static void device_check(struct field_errors *errors, const struct path *path,
         field_required(errors, AT(path, "devicePath"), "");
     } else if (val_find(devices, "devicePath", target) != device) {
         field_invalid(errors, AT(path, "devicePath"), target, "must be unique");
-    } else if (has_backstep(target)) {
+    } else if (path_has_backstep(target)) {
         field_invalid(errors, AT(path, "devicePath"), target, "can not contain backsteps ('..')");
     }
 }
