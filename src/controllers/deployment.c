@@ -101,6 +101,31 @@ static void load_spec(struct rollout *rollout)
     rollout_max(rollout);
 }
 
+static void set_annotation(struct arena *arena, struct val *object, const char *key,
+                           struct str value)
+{
+    struct val *meta = val_make_object(arena, object, STR("metadata"));
+    val_set_text(arena, val_make_object(arena, meta, STR("annotations")), str_of(key), value);
+}
+
+static struct str number_text(struct arena *arena, int64_t number)
+{
+    return str_of(arena_printf(arena, "%lld", (long long)number));
+}
+
+/* The revision of the present set is the Deployment's. It is written with the status: an update of
+ * the main resource would count as a change of what is wanted (generation). */
+static bool copy_revision(struct arena *arena, struct rollout *rollout)
+{
+    const struct rollout_set *set = rollout->current;
+    if (set == NULL || set->revision == 0 || rollout->object->deleting ||
+        revision_of(rollout->value) == set->revision) {
+        return false;
+    }
+    set_annotation(arena, rollout->value, ANNOTATION_REVISION, number_text(arena, set->revision));
+    return true;
+}
+
 /* ---- status ---- */
 
 static void write_status(struct pass *pass, void *arg)
@@ -120,7 +145,8 @@ static void write_status(struct pass *pass, void *arg)
     struct val *old = val_copy(pass->arena, val_get(rollout->value, "status"));
     struct val *status = val_make_object(pass->arena, rollout->value, STR("status"));
     rollout_status(pass, rollout, status);
-    if (!rollout_same_status(old, status)) {
+    bool moved = copy_revision(pass->arena, rollout);
+    if (moved || !rollout_same_status(old, status)) {
         pass_update(pass, all->resource, "status", rollout->value, NULL, NULL);
     }
 }
@@ -151,18 +177,6 @@ static bool copy_annotations(struct arena *arena, const struct val *deployment, 
         }
     }
     return changed;
-}
-
-static void set_annotation(struct arena *arena, struct val *object, const char *key,
-                           struct str value)
-{
-    struct val *meta = val_make_object(arena, object, STR("metadata"));
-    val_set_text(arena, val_make_object(arena, meta, STR("annotations")), str_of(key), value);
-}
-
-static struct str number_text(struct arena *arena, int64_t number)
-{
-    return str_of(arena_printf(arena, "%lld", (long long)number));
 }
 
 /* "2,5,9": where this set was the current one before; the oldest entries go when it is too long. */
@@ -211,12 +225,6 @@ static void sync_current(struct pass *pass, struct rollout *rollout)
         set->dirty = true;
     }
     rollout->found_name = str_dup_in(arena, set->object->name);
-    if (revision_of(rollout->value) != set->revision) {
-        struct val *meta, *body = pass_patch_body(pass, rollout->object, &meta);
-        val_set_text(arena, val_make_object(arena, meta, STR("annotations")),
-                     STR(ANNOTATION_REVISION), number_text(arena, set->revision));
-        pass_patch(pass, rollout->object, CLIENT_PATCH_MERGE, "", body, NULL, NULL);
-    }
 }
 
 /* ---- writing sets ---- */

@@ -19,7 +19,7 @@ enum { SLICE_MAX = 100, PARALLEL = 5 };
 #define LABEL_SERVICE  "kubernetes.io/service-name"
 #define LABEL_MANAGER  "endpointslice.kubernetes.io/managed-by"
 #define LABEL_HEADLESS "service.kubernetes.io/headless"
-#define MANAGER        "endpointslice-controller.kubernetes.io"
+#define MANAGER        "endpointslice-controller.k8s.io"
 #define INDEX          "service"
 
 struct endpointslices {

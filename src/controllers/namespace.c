@@ -108,9 +108,8 @@ static size_t find_remains(struct pass *pass, struct namespaces *all, struct buf
         remains.count = 0;
         informer_each(all->contents.items[i].informer, pass->name, NULL, look_at, &remains);
         if (remains.count > 0) {
-            buf_printf(kinds, "%s%s%s%s has %zu resource instances", total > 0 ? ", " : "",
-                       resource->plural, resource->group[0] != '\0' ? "." : "", resource->group,
-                       remains.count);
+            buf_printf(kinds, "%s%s.%s has %zu resource instances", total > 0 ? ", " : "",
+                       resource->plural, resource->group, remains.count);
         }
         total += remains.count;
     }

@@ -202,6 +202,7 @@ static void keep_other_half(struct op *op, struct val *next, const struct val *o
     if (str_is(str_of(subresource), "status")) {
         struct val *status = val_get(next, "status");
         struct val *kept = val_copy(op->arena, old);
+        val_set(kept, STR("metadata"), val_get(next, "metadata"));
         if (status != NULL) {
             val_set(kept, STR("status"), status);
         } else {
