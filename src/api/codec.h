@@ -1,9 +1,11 @@
 /* codec.h: bytes to tape and back, driven by a kind's tables.
  *
  * Decoding is one pass over the bytes: unknown and duplicate fields, wrong types, bad times,
- * quantities and base64, depth and size errors all come out of it. Canonical writing puts known
- * members in schema order, drops nulls and what API_OMIT_EMPTY says, and normalises quantities and
- * times, so that equal objects are equal bytes.
+ * quantities and base64, depth and size errors all come out of it. A null member of a struct is the
+ * same as an absent one; null in a list or map is the zero value; quantities, times and durations
+ * on the tape are normal already. Canonical writing puts known members in schema order, drops nulls
+ * and what API_OMIT_EMPTY says, and normalises quantities and times, so that equal objects are
+ * equal bytes.
  */
 #pragma once
 #include "api/schema.h"

@@ -108,11 +108,11 @@ enum { VAL_DEPTH_MAX = 128 }; /* deeper input is refused */
 /* Strict UTF-8, no trailing bytes, one value. Duplicate keys are an error here. `text` must outlive
  * the tape. */
 int val_parse_json(struct arena *arena, struct str text, struct val **ret_value, struct err *err);
-/* YAML 1.2's JSON-like core as Kubernetes reads it (sigs.k8s.io/yaml: 1.1 booleans excluded);
- * anchors and aliases are refused. One document. */
+/* YAML as Kubernetes reads it (sigs.k8s.io/yaml): plain y, yes, on, true and their opposites are
+ * booleans, ~ is null, numbers come out as JSON has them. One document; anchors, aliases and merge
+ * keys are refused. Texts are copied into the arena. */
 int val_parse_yaml(struct arena *arena, struct str text, struct val **ret_value, struct err *err);
 /* Compact JSON, members in order, minimal escaping as encoding/json does without HTML escaping. */
 void val_write_json(const struct val *v, struct buf *out);
-void val_write_json_pretty(const struct val *v,
-                           struct buf *out); /* 2 spaces, as kubectl -o json and ?pretty=1 */
-void val_write_yaml(const struct val *v, struct buf *out); /* block style, keys in order */
+void val_write_json_pretty(const struct val *v, struct buf *out); /* 2 spaces, as ?pretty=1 */
+void val_write_yaml(const struct val *v, struct buf *out);        /* block style, keys in order */
