@@ -313,7 +313,9 @@ static void follow_event(struct addresses *addresses, const struct cache_event *
     struct release r = {.follow = &follow};
     pthread_mutex_lock(&addresses->mutex);
     if (event->type != EVENT_DELETED) {
-        each_key(object_decode(event->object, &arena), mark_stays, &r.stays);
+        const struct val *service = object_decode(event->object, &arena);
+        each_key(service, mark_stays, &r.stays);
+        each_key(service, keep, &follow); /* written by others than admission, too */
     }
     if (event->previous != NULL) {
         each_key(object_decode(event->previous, &arena), release, &r);

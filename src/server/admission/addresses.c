@@ -97,6 +97,7 @@ static void keep_allocated(struct admission *a, struct val *spec, const struct v
         val_unset(spec, STR("clusterIPs"));
         val_unset(spec, STR("ipFamilies"));
         val_unset(spec, STR("ipFamilyPolicy"));
+        val_unset(spec, STR("internalTrafficPolicy"));
     }
 }
 
@@ -132,8 +133,9 @@ static int take_ip(struct admission *a, struct val *spec, const struct owner *ow
         return invalid(a, failure, STR("spec.clusterIPs"),
                        "Invalid value: [\"%.*s\"]: failed to allocate IP %.*s: %s", STR_ARG(asked),
                        STR_ARG(asked),
-                       code == ERR_EXISTS ? "provided IP is already allocated"
-                                          : "the provided network does not contain this IP");
+                       code == ERR_EXISTS
+                           ? "provided IP is already allocated"
+                           : "the provided network does not match the current range");
     }
     val_set_text(a->arena, spec, STR("clusterIP"), got);
     struct val *list = val_new(a->arena, VAL_ARRAY);
@@ -152,6 +154,18 @@ static void set_families(struct admission *a, struct val *spec)
         val_append(val_make_array(a->arena, spec, STR("clusterIPs")),
                    val_new_text(a->arena, STR("None")));
     }
+    /* A headless Service without a selector gets whatever families its endpoints will have. */
+    bool any = str_is(val_text(val_get(spec, "clusterIP")), "None") &&
+               val_count(val_get(spec, "selector")) == 0 &&
+               val_text(val_get(spec, "ipFamilyPolicy")).n == 0 &&
+               val_count(val_get(spec, "ipFamilies")) == 0;
+    if (any) {
+        val_set_text(a->arena, spec, STR("ipFamilyPolicy"), STR("RequireDualStack"));
+        struct val *families = val_make_array(a->arena, spec, STR("ipFamilies"));
+        val_append(families, val_new_text(a->arena, STR("IPv4")));
+        val_append(families, val_new_text(a->arena, STR("IPv6")));
+        return;
+    }
     if (val_count(val_get(spec, "ipFamilies")) == 0) {
         val_append(val_make_array(a->arena, spec, STR("ipFamilies")),
                    val_new_text(a->arena, STR("IPv4")));
@@ -163,7 +177,7 @@ static void set_families(struct admission *a, struct val *spec)
 
 static int check_families(struct admission *a, const struct val *spec, struct failure *failure)
 {
-    if (str_is(val_text(val_get(spec, "ipFamilyPolicy")), "RequireDualStack")) {
+    if (wants_ip(spec) && str_is(val_text(val_get(spec, "ipFamilyPolicy")), "RequireDualStack")) {
         return invalid(a, failure, STR("spec.ipFamilyPolicy"),
                        "Invalid value: \"RequireDualStack\": this cluster is not configured for "
                        "dual-stack services");

@@ -165,3 +165,28 @@ static int validate(struct admission *a, struct failure *failure)
 }
 
 const struct admission_step admission_node = {"NodeRestriction", NULL, NULL, validate};
+
+/* ---- TaintNodesByCondition: a new node takes no pods until it is known to be ready ---- */
+
+static int mutate_taint(struct admission *a, struct failure *failure)
+{
+    static const char key[] = "node.kubernetes.io/not-ready";
+    if (a->operation != VERB_CREATE || !admission_is(a, a->request->server->known.nodes)) {
+        return 0;
+    }
+    struct val *spec = val_make_object(a->arena, a->object, STR("spec"));
+    struct val *taints = val_make_array(a->arena, spec, STR("taints"));
+    VAL_EACH (it, taints) {
+        if (str_is(val_text(val_get(it, "key")), key) &&
+            str_is(val_text(val_get(it, "effect")), "NoSchedule")) {
+            return 0;
+        }
+    }
+    struct val *taint = val_append(taints, val_new(a->arena, VAL_OBJECT));
+    val_set_text(a->arena, taint, STR("key"), str_of(key));
+    val_set_text(a->arena, taint, STR("effect"), STR("NoSchedule"));
+    return 0;
+}
+
+const struct admission_step admission_node_taint = {"TaintNodesByCondition", mutate_taint, NULL,
+                                                    NULL};

@@ -2,17 +2,11 @@
 #include "server/admission/admission.h"
 #include "server/server_int.h"
 
-const struct admission_step *const admission_table[] = {&admission_namespace,
-                                                        &admission_node,
-                                                        &admission_service_account,
-                                                        &admission_tolerations,
-                                                        &admission_priority,
-                                                        &admission_runtime_class,
-                                                        &admission_storage_class,
-                                                        &admission_rbac,
-                                                        &admission_external_ips,
-                                                        &admission_addresses,
-                                                        NULL};
+const struct admission_step *const admission_table[] = {
+    &admission_namespace,       &admission_node,          &admission_node_taint,
+    &admission_service_account, &admission_tolerations,   &admission_priority,
+    &admission_runtime_class,   &admission_storage_class, &admission_rbac,
+    &admission_external_ips,    &admission_addresses,     NULL};
 
 bool admission_is(const struct admission *admission, const struct api_resource *resource)
 {

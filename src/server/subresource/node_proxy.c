@@ -194,6 +194,12 @@ static void to_pod_surface(struct request *request)
     struct str node = val_text(val_path(pod, "spec.nodeName"));
     bool log = str_is(route_subresource(&request->route), "log");
     struct url url = {0};
+    if (node.n == 0 && log) {
+        struct buf nothing = BUF_INIT; /* not scheduled: no log yet, and no error */
+        request_answer_bytes(request, 204, "text/plain", &nothing);
+        buf_done(&nothing);
+        return;
+    }
     if (node.n == 0) {
         fail(request, ERR_BAD_REQUEST, "pod %.*s does not have a host assigned",
              STR_ARG(request->route.name));

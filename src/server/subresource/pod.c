@@ -127,6 +127,11 @@ static int read_binding(struct request *request, struct binding *binding, struct
         return failure_invalid(failure, &request->arena, STR(""), STR("Binding"), val_name(body),
                                &errors);
     }
+    struct str named = val_name(body);
+    if (named.n > 0 && request->route.name.n > 0 && !str_eq(named, request->route.name)) {
+        return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
+                           "name in URL does not match name in Binding object");
+    }
     binding->uid = val_uid(body);
     binding->annotations = val_path(body, "metadata.annotations");
     binding->labels = val_path(body, "metadata.labels");
@@ -256,11 +261,13 @@ static int bind_token(struct request *request, const struct val *ref, struct tok
         object_unref(object);
     }
     if (uid.n > 0 && !str_eq(uid, has_uid)) {
-        return failure_conflict(failure, &request->arena, resource, name,
-                                "the UID in the bound object reference (%.*s) does not match the "
-                                "UID in record. The object might have been deleted and then "
-                                "recreated",
-                                STR_ARG(uid));
+        failure_conflict(failure, &request->arena, resource, name,
+                         "the UID in the bound object reference (%.*s) does not match the "
+                         "UID in record. The object might have been deleted and then "
+                         "recreated",
+                         STR_ARG(uid));
+        failure->kind = kind;
+        return ERR_CONFLICT;
     }
     return 0;
 }

@@ -111,7 +111,7 @@ static int attributes_of(struct request *request, const struct val *spec, struct
     const struct val *n = val_get(spec, "nonResourceAttributes");
     if ((r == NULL) == (n == NULL)) {
         struct field_errors errors = {.arena = &request->arena};
-        field_error_add(&errors, "FieldValueInvalid", STR("spec.resourceAttributes"),
+        field_error_add(&errors, "FieldValueInvalid", STR("spec"),
                         "Invalid value: null: exactly one of nonResourceAttributes or "
                         "resourceAttributes must be specified");
         return failure_invalid(failure, &request->arena, str_of(request->route.resource->group),

@@ -101,11 +101,11 @@ static int patched(struct scaling *scaling, const struct val *now, struct val **
     return code < 0 ? failure_from_err(failure, arena, &err) : 0;
 }
 
-static int invalid(struct scaling *scaling, struct failure *failure)
+static int invalid(struct scaling *scaling, int64_t replicas, struct failure *failure)
 {
     struct field_errors errors = {.arena = &scaling->change.arena};
     field_error_add(&errors, "FieldValueInvalid", STR("spec.replicas"),
-                    "Invalid value: must be greater than or equal to 0");
+                    "Invalid value: %lld: must be greater than or equal to 0", (long long)replicas);
     return failure_invalid(failure, &scaling->change.arena, STR("autoscaling"), STR("Scale"),
                            scaling->change.name, &errors);
 }
@@ -128,7 +128,7 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
     }
     int64_t replicas = val_int(val_path(scale, "spec.replicas"), 0);
     if (replicas < 0 || replicas > INT32_MAX) {
-        return invalid(scaling, failure);
+        return invalid(scaling, replicas, failure);
     }
     struct val *next = val_copy(arena, old);
     struct val *meta = val_make_object(arena, next, STR("metadata"));

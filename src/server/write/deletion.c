@@ -124,8 +124,9 @@ static void mark(struct deletion *deletion, struct val *object, struct val *meta
         }
     }
     val_set_text(arena, meta, STR("deletionTimestamp"), str_copy_in(arena, str_at(time, n)));
-    val_set_int(arena, meta, STR("deletionGracePeriodSeconds"), grace);
-    if (is_namespace(deletion->change.resource)) {
+    if (!is_namespace(deletion->change.resource)) {
+        val_set_int(arena, meta, STR("deletionGracePeriodSeconds"), grace);
+    } else {
         val_set_text(arena, val_make_object(arena, object, STR("status")), STR("phase"),
                      STR("Terminating"));
     }

@@ -1,6 +1,6 @@
-/* pipeline.c: the order of steps is upstream's: default, mutating admission, metadata and strategy,
- * validation, validating admission, managedFields. Nothing here waits; admission that must wait
- * sets request->retry_ns and fails. */
+/* pipeline.c: the order of steps is upstream's: default, track, mutating admission, metadata and
+ * strategy, validation, validating admission; managedFields are tracked before admission. Nothing
+ * here waits; admission that must wait sets request->retry_ns and fails. */
 #include "server/write/pipeline.h"
 
 #include "api/fields.h"
@@ -95,13 +95,46 @@ static int validate(struct request *request, struct change *change, struct api_c
                            str_of(change->resource->kind), name, &errors);
 }
 
+/* Puts `value` (NULL: nothing) under key for a while; returns what was there. */
+static struct val *swap(struct arena *arena, struct val *object, struct str key, struct val *value)
+{
+    struct val *was = val_get_str(object, key);
+    struct val *kept = NULL;
+    if (was != NULL) {
+        kept = arena_new(arena, struct val);
+        *kept = *was;
+        kept->next = NULL;
+    }
+    if (value != NULL) {
+        val_set(object, key, value);
+    } else {
+        val_unset(object, key);
+    }
+    return kept;
+}
+
+/* managedFields are of what the client meant: before admission and strategy fill things in, and
+ * without the part that this (sub)resource does not write (status of the object, spec of the
+ * status). */
 static void track(struct request *request, struct change *change, struct val *object,
                   const struct val *old)
 {
-    fields_track_update(
-        &change->arena, change->resource->type, old, object, request_manager(request),
-        api_version_text(&change->arena, change->resource->group, change->resource->version),
-        route_subresource(&request->route), clock_wall(loop_clock(request->loop)));
+    struct arena *arena = &change->arena;
+    struct str subresource = route_subresource(&request->route);
+    bool status = str_is(subresource, "status");
+    bool has_status = schema_subresource(change->resource, STR("status")) != NULL;
+    struct str hidden = status ? STR("spec") : STR("status");
+    struct val *kept = NULL;
+    if (has_status) {
+        const struct val *before = val_get_str(old, hidden);
+        kept = swap(arena, object, hidden, before != NULL ? val_copy(arena, before) : NULL);
+    }
+    fields_track_update(arena, change->resource->type, old, object, request_manager(request),
+                        api_version_text(arena, change->resource->group, change->resource->version),
+                        subresource, clock_wall(loop_clock(request->loop)));
+    if (has_status) {
+        swap(arena, object, hidden, kept);
+    }
 }
 
 int pipeline_create(struct request *request, struct change *change, struct val *object,
@@ -120,6 +153,7 @@ int pipeline_create(struct request *request, struct change *change, struct val *
     }
     val_unset(meta, STR("resourceVersion"));
     api_default(arena, change->resource, object);
+    track(request, change, object, NULL);
     generate_name(request, change, meta);
     change->name = val_text(val_get(meta, "name"));
     struct admission admission = admission_of(request, change, VERB_CREATE, object, NULL);
@@ -140,7 +174,6 @@ int pipeline_create(struct request *request, struct change *change, struct val *
     if (code < 0) {
         return code;
     }
-    track(request, change, object, NULL);
     *ret_plan = (struct plan){PLAN_CREATE, object};
     return 0;
 }
@@ -206,27 +239,15 @@ static int check_preconditions(struct change *change, const struct val *next, co
 static bool changes_nothing(struct change *change, struct val *next, const struct val *old,
                             const struct object *current)
 {
+    struct arena *arena = &change->arena;
     struct val *meta = val_get(next, "metadata");
-    struct val *mine = val_get(meta, "managedFields");
     const struct val *theirs = val_path(old, "metadata.managedFields");
-    if (mine != NULL && mine->count == 0) {
-        return false; /* an explicit reset */
-    }
-    struct val kept = mine != NULL ? *mine : (struct val){0};
-    if (theirs != NULL) {
-        val_set(meta, STR("managedFields"), val_copy(&change->arena, theirs));
-    } else {
-        val_unset(meta, STR("managedFields"));
-    }
-    struct object *object = version_store(&change->arena, change->resource, next);
+    struct val *mine =
+        swap(arena, meta, STR("managedFields"), theirs != NULL ? val_copy(arena, theirs) : NULL);
+    struct object *object = version_store(arena, change->resource, next);
     bool same = str_eq(str_at(object->json, object->n), str_at(current->json, current->n));
     object_unref(object);
-    if (!same && mine != NULL) {
-        struct val *back = arena_new(&change->arena, struct val);
-        *back = kept;
-        back->next = NULL;
-        val_set(meta, STR("managedFields"), back);
-    }
+    swap(arena, meta, STR("managedFields"), mine);
     return same;
 }
 
@@ -247,6 +268,9 @@ int pipeline_update(struct request *request, struct change *change, struct val *
     val_set_text(arena, meta, STR("resourceVersion"),
                  str_of(arena_printf(arena, "%llu", (unsigned long long)current->revision)));
     api_default(arena, change->resource, next);
+    const struct val *sent = val_get(meta, "managedFields");
+    bool reset = sent != NULL && sent->count == 0;
+    track(request, change, next, old);
     struct admission admission = admission_of(request, change, VERB_UPDATE, next, old);
     code = admission_mutate(&admission, failure);
     if (code < 0) {
@@ -268,11 +292,10 @@ int pipeline_update(struct request *request, struct change *change, struct val *
         *ret_plan = (struct plan){PLAN_DELETE, next};
         return 0;
     }
-    if (changes_nothing(change, next, old, current)) {
+    if (!reset && changes_nothing(change, next, old, current)) {
         *ret_plan = (struct plan){PLAN_NOTHING, NULL};
         return 0;
     }
-    track(request, change, next, old);
     *ret_plan = (struct plan){PLAN_UPDATE, next};
     return 0;
 }
