@@ -271,7 +271,7 @@ static int tree_empty_level(struct tree *tree, char **ret_folder, struct err *er
         if (errno != EISDIR && errno != EPERM) {
             rc = err_os(err, errno, "remove %s: unlink %s", tree->path, name);
         } else if (unlinkat(tree->fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
-            if (errno != ENOTEMPTY && errno != EEXIST) {
+            if (errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY) {
                 rc = err_os(err, errno, "remove %s: rmdir %s", tree->path, name);
             } else if (*ret_folder == NULL) {
                 *ret_folder = mem_dupz(name);

@@ -163,6 +163,10 @@ static void server_headers(struct http_exchange *exchange, bool end_stream)
     if (exchange->refused) {
         exchange->head_done = true;
         http_server_refuse(exchange, 431);
+    } else if (exchange->request.path.n == 0 ||
+               (exchange->request.path.p[0] != '/' && !str_is(exchange->request.path, "*"))) {
+        exchange->head_done = true;
+        http_server_refuse(exchange, 400); /* CONNECT, too: nobody is a proxy here */
     } else {
         if (exchange->request.authority.p == NULL) {
             exchange->request.authority =

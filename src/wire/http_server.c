@@ -110,7 +110,9 @@ static void request_complete(struct http_exchange *exchange)
 
 void http_server_refuse(struct http_exchange *exchange, int status)
 {
-    static const char *const text = "The request is too large.\n";
+    const char *text = status == 400   ? "The request is malformed.\n"
+                       : status == 413 ? "The request's body is too large.\n"
+                                       : "The request's header is too large.\n";
     metric_add(&requests_refused, 1);
     exchange->refused = true;
     buf_done(&exchange->body);

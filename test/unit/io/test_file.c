@@ -2,8 +2,11 @@
 #include "../cmocka_all.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -117,6 +120,43 @@ static void test_trees(void **state)
     assert_int_equal(file_remove_tree(tree, &err), 0); /* nothing there: nothing to do */
 }
 
+/* In a child with mounts of its own: 0 when the removal stopped at the mount. */
+static int remove_across_mount(const char *tree, const char *inside)
+{
+    struct err err = ERR_INIT;
+    struct buf bytes = BUF_INIT;
+    char *file = mem_printf("%s/kept", inside);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", inside, "tmpfs", 0, NULL) != 0 ||
+        file_write_quick(file, STR("kept"), 0600, &err) != 0) {
+        return 77;
+    }
+    bool stopped = file_remove_tree(tree, &err) == ERR_IO && strstr(err.message, "mount") != NULL;
+    return stopped && file_read(file, 10, &bytes, &err) == 0 ? 0 : 1;
+}
+
+static void test_mounts(void **state)
+{
+    char *tree MEM_CLEANUP = in_folder("outer"), *inside MEM_CLEANUP = in_folder("outer/a/b");
+    struct err err = ERR_INIT;
+    assert_int_equal(file_make_dirs(inside, 0755, &err), 0);
+    int status = 0;
+    pid_t pid = geteuid() == 0 ? fork() : -1;
+    if (pid < 0) {
+        skip();
+    }
+    if (pid == 0) {
+        _exit(remove_across_mount(tree, inside));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) {
+        skip(); /* no mounts here */
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(file_remove_tree(tree, &err), 0);
+}
+
 static int setup(void **state)
 {
     memcpy(folder, "/tmp/cox-test-file-XXXXXX", sizeof "/tmp/cox-test-file-XXXXXX");
@@ -133,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_read_and_write),
         cmocka_unit_test(test_atomic_under_faults),
         cmocka_unit_test(test_trees),
+        cmocka_unit_test(test_mounts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,6 +1,7 @@
 /* test_stream.c: streams: bytes both ways, back-pressure, ends; TLS and whom it refuses. */
 #include "../cmocka_all.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -245,6 +246,30 @@ static void test_loop_freed_first(void **state)
     close(fds[1]);
 }
 
+/* A terminal and a pipe: ends that are no sockets. */
+static void test_terminal_and_pipe(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        struct pair pair = {.loop = loop_new(), .want = 1000};
+        int fds[2];
+        if (i == 0) {
+            fds[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+            assert_int_equal(grantpt(fds[0]) | unlockpt(fds[0]), 0);
+            fds[1] = open(ptsname(fds[0]), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        } else {
+            assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        }
+        assert_true(fds[1] >= 0);
+        pair.client = stream_from_fd(pair.loop, fds[0], &client_ops, &pair);
+        assert_int_equal(write(fds[1], "\0\0\1", 3), 3);
+        close(fds[1]);
+        loop_run(pair.loop);
+        assert_int_equal(pair.got, 3);
+        assert_int_equal(pair.client_err.code, 0);
+        loop_free(pair.loop);
+    }
+}
+
 /* ---- TLS ---- */
 
 static struct test_certificate authority, other_authority, server, client;
@@ -452,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_name),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_loop_freed_first),
+        cmocka_unit_test(test_terminal_and_pipe),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_tls_slow_and_anonymous),
         cmocka_unit_test(test_tls_resumes),

@@ -165,6 +165,19 @@ static void test_good(void **state)
     expect_served(&out, 50);
 }
 
+/* CONNECT has no path; such requests are answered here. */
+static void test_connect(void **state)
+{
+    struct buf out = begin();
+    frame(&out, HEADERS, END_HEADERS, 1,
+          "\x42\x07"
+          "CONNECT\x41\x01"
+          "a",
+          12);
+    request(&out, 3, END_STREAM | END_HEADERS, "/");
+    expect_served(&out, 1);
+}
+
 static void test_rapid_reset(void **state)
 {
     struct buf out = begin();
@@ -288,15 +301,11 @@ static void test_idle_and_stalled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_rapid_reset),
-        cmocka_unit_test(test_made_you_reset),
-        cmocka_unit_test(test_floods),
-        cmocka_unit_test(test_continuations),
-        cmocka_unit_test(test_hpack_bomb),
-        cmocka_unit_test(test_streams_at_once),
-        cmocka_unit_test(test_slow_heads),
-        cmocka_unit_test(test_idle_and_stalled),
+        cmocka_unit_test(test_good),        cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_rapid_reset), cmocka_unit_test(test_made_you_reset),
+        cmocka_unit_test(test_floods),      cmocka_unit_test(test_continuations),
+        cmocka_unit_test(test_hpack_bomb),  cmocka_unit_test(test_streams_at_once),
+        cmocka_unit_test(test_slow_heads),  cmocka_unit_test(test_idle_and_stalled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
