@@ -173,10 +173,17 @@ static void compare_members(struct compare *ctx, const struct api_struct *type,
 {
     const struct val *from = sides.removed ? sides.old : sides.next;
     const struct val *other = sides.removed ? sides.next : sides.old;
+    struct map index = MAP_INIT;
+    if (type == NULL && val_count(other) >= INDEX_FROM) {
+        VAL_EACH (it, other) {
+            map_set(&index, it->key, it);
+        }
+    }
     const struct val *hint = other != NULL ? other->child : NULL;
     VAL_EACH (it, from) {
-        const struct val *same =
-            hint != NULL && str_eq(hint->key, it->key) ? hint : val_get_str(other, it->key);
+        const struct val *same = hint != NULL && str_eq(hint->key, it->key) ? hint
+                                 : index.count > 0 ? map_get(&index, it->key)
+                                                   : val_get_str(other, it->key);
         hint = same != NULL ? same->next : hint;
         if (depth < 2 && system_owns(it, depth, ctx->reset)) {
             continue;
@@ -200,6 +207,7 @@ static void compare_members(struct compare *ctx, const struct api_struct *type,
         }
         compare_member(ctx, member, type == NULL, inner, element, node);
     }
+    map_done(&index);
     if (type != NULL && depth >= 2 && other == NULL && !sides.blank) {
         add_unset(ctx, type, sides, node);
     }

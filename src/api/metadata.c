@@ -4,6 +4,7 @@
  * never change. resourceVersion, uid and creationTimestamp are the server's.
  */
 #include "api/validation.h"
+#include "base/map.h"
 
 static void check_owner(struct field_errors *errors, const struct path *path,
                         const struct val *owner)
@@ -159,11 +160,16 @@ static void check_no_new_finalizers(struct field_errors *errors, const struct pa
                                     const struct val *next, const struct val *old)
 {
     struct buf extra BUF_CLEANUP = BUF_INIT;
+    struct map known = MAP_INIT;
+    VAL_EACH (finalizer, old) {
+        map_set(&known, val_text(finalizer), finalizer);
+    }
     VAL_EACH (finalizer, next) {
-        if (!has_text(old, val_text(finalizer))) {
+        if (map_get(&known, val_text(finalizer)) == NULL) {
             buf_printf(&extra, "%s\"%.*s\"", extra.n > 0 ? ", " : "", STR_ARG(val_text(finalizer)));
         }
     }
+    map_done(&known);
     if (extra.n > 0) {
         field_forbidden(errors, path,
                         "no new finalizers can be added if the object is being deleted, found new "

@@ -6,6 +6,7 @@
 #include "api/semantic.h"
 
 #include "api/schema.h"
+#include "base/map.h"
 
 /* Stands for nothing, when it is in no pointer field. */
 static bool is_empty(const struct val *v)
@@ -35,8 +36,32 @@ static bool is_empty(const struct val *v)
     }
 }
 
+enum { INDEX_FROM = 64 }; /* members from which on a hash map pays */
+
+/* As below, for large maps whose members are in any order. */
+static bool large_equal(const struct val *a, const struct val *b)
+{
+    struct map index = MAP_INIT;
+    VAL_EACH (it, b) {
+        map_set(&index, it->key, it);
+    }
+    bool equal = true;
+    for (const struct val *it = a->child; it != NULL && equal; it = it->next) {
+        struct val *other = map_remove(&index, it->key);
+        equal = semantic_equal(it, other);
+    }
+    for (const struct val *it = b->child; it != NULL && equal; it = it->next) {
+        equal = map_get(&index, it->key) == NULL || is_empty(it);
+    }
+    map_done(&index);
+    return equal;
+}
+
 static bool objects_equal(const struct val *a, const struct val *b)
 {
+    if (a->count > INDEX_FROM && b->count > INDEX_FROM) {
+        return large_equal(a, b);
+    }
     uint32_t matched = 0;
     const struct val *hint = b->child; /* members mostly have equal order */
     VAL_EACH (it, a) {

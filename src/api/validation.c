@@ -277,6 +277,16 @@ bool check_port(struct field_errors *errors, const struct path *path, const stru
                                      : check_port_number(errors, path, val_int(value, 0));
 }
 
+bool check_length(struct field_errors *errors, const struct path *path, const struct val *list,
+                  uint32_t max)
+{
+    if (val_count(list) <= max) {
+        return true;
+    }
+    field_too_many(errors, path, list->count, max);
+    return false;
+}
+
 bool check_immutable(struct field_errors *errors, const struct path *path, const struct val *next,
                      const struct val *old)
 {

@@ -56,6 +56,11 @@ bool check_not_negative(struct field_errors *errors, const struct path *path,
 bool check_port_number(struct field_errors *errors, const struct path *path, int64_t value);
 /* IntOrString port: a number or a port name. */
 bool check_port(struct field_errors *errors, const struct path *path, const struct val *value);
+/* At most `max` members. Lists whose members are compared with each other are bounded, so that one
+ * request cannot keep a thread busy for long. */
+bool check_length(struct field_errors *errors, const struct path *path, const struct val *list,
+                  uint32_t max);
+enum { LIST_LENGTH_MAX = 1024 };
 /* "must be an immutable field": equal, or an error. */
 bool check_immutable(struct field_errors *errors, const struct path *path, const struct val *next,
                      const struct val *old);

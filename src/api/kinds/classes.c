@@ -70,6 +70,10 @@ static void runtime_validate(struct api_context *ctx, const struct val *class,
     tolerations_check(errors, AT(AT(NULL, "scheduling"), "tolerations"),
                       val_get(scheduling, "tolerations"));
     uint32_t i = 0;
+    if (!check_length(errors, AT(AT(NULL, "scheduling"), "tolerations"),
+                      val_get(scheduling, "tolerations"), LIST_LENGTH_MAX)) {
+        return;
+    }
     VAL_EACH (toleration, val_get(scheduling, "tolerations")) {
         for (const struct val *it = val_get(scheduling, "tolerations")->child; it != toleration;
              it = it->next) {

@@ -365,7 +365,7 @@ void job_validate(struct api_context *ctx, const struct val *job, struct field_e
     template_check(errors, path, spec);
     selector_check(errors, path, spec);
     name_fits(errors, job, spec);
-    (void)ctx;
+    pod_spec_warn(ctx, AT(AT(path, "template"), "spec"), val_path(spec, "template.spec"));
 }
 
 /* Placement of the template may change while the Job is suspended and has not started. */

@@ -24,6 +24,9 @@ static void taints_check(struct field_errors *errors, const struct path *path,
                          const struct val *taints)
 {
     uint32_t i = 0;
+    if (!check_length(errors, path, taints, LIST_LENGTH_MAX)) {
+        return;
+    }
     VAL_EACH (taint, taints) {
         const struct path *at = AT_INDEX(path, i++);
         struct str key = val_text(val_get(taint, "key"));
@@ -102,6 +105,9 @@ static void addresses_check(struct field_errors *errors, const struct val *statu
     const struct path *path = AT(NULL, "status");
     const struct val *addresses = val_get(status, "addresses");
     uint32_t i = 0;
+    if (!check_length(errors, AT(path, "addresses"), addresses, LIST_LENGTH_MAX)) {
+        return;
+    }
     VAL_EACH (address, addresses) {
         VAL_EACH (other, addresses) {
             if (other == address) {

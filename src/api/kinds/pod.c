@@ -170,7 +170,7 @@ static void defaults(struct arena *arena, struct val *pod)
 static void validate(struct api_context *ctx, const struct val *pod, struct field_errors *errors)
 {
     pod_spec_check(errors, AT(NULL, "spec"), val_get(pod, "spec"), true);
-    (void)ctx;
+    pod_spec_warn(ctx, AT(NULL, "spec"), val_get(pod, "spec"));
 }
 
 /* What may not be there yet when a pod is made. */

@@ -138,7 +138,10 @@ static void host_port_clashes(struct field_errors *errors, const struct path *pa
             bool seen = false, done = false;
             VAL_EACH (other, containers_again) {
                 VAL_EACH (before, val_get(other, "ports")) {
-                    done = done || before == port;
+                    if (done) {
+                        break;
+                    }
+                    done = before == port;
                     seen = seen || (!done && host_port_equals(before, port));
                 }
             }
@@ -309,9 +312,57 @@ static void create_only_check(struct field_errors *errors, const struct path *pa
     }
 }
 
+static bool lengths_check(struct field_errors *errors, const struct path *path,
+                          const struct val *object, const char *const *names)
+{
+    bool ok = true;
+    for (size_t i = 0; names[i] != NULL; i++) {
+        ok = check_length(errors, AT(path, names[i]), val_get_str(object, str_of(names[i])),
+                          LIST_LENGTH_MAX) &&
+             ok;
+    }
+    return ok;
+}
+
+/* Lists that are looked through for each of their members, or for each member of another one. */
+static bool all_lengths_check(struct field_errors *errors, const struct path *path,
+                              const struct val *spec)
+{
+    static const char *const lists[] = {"containers",
+                                        "initContainers",
+                                        "ephemeralContainers",
+                                        "volumes",
+                                        "tolerations",
+                                        "schedulingGates",
+                                        "resourceClaims",
+                                        "imagePullSecrets",
+                                        "topologySpreadConstraints",
+                                        NULL};
+    static const char *const inner[] = {"ports", "volumeMounts", "volumeDevices", "resizePolicy",
+                                        NULL};
+    bool ok = lengths_check(errors, path, spec, lists);
+    uint32_t host_ports = 0;
+    for (int l = 0; l < 3 && ok; l++) {
+        uint32_t i = 0;
+        VAL_EACH (container, val_get_str(spec, str_of(lists[l]))) {
+            ok = lengths_check(errors, AT_INDEX(AT(path, lists[l]), i++), container, inner) && ok;
+            VAL_EACH (port, val_get(container, "ports")) {
+                host_ports += val_int(val_get(port, "hostPort"), 0) != 0;
+            }
+        }
+    }
+    if (ok && host_ports > LIST_LENGTH_MAX) {
+        field_too_many(errors, AT(path, "containers"), host_ports, LIST_LENGTH_MAX);
+    }
+    return ok && host_ports <= LIST_LENGTH_MAX;
+}
+
 void pod_spec_check(struct field_errors *errors, const struct path *path, const struct val *spec,
                     bool is_pod)
 {
+    if (!all_lengths_check(errors, path, spec)) {
+        return;
+    }
     volume_list_check(errors, AT(path, "volumes"), val_get(spec, "volumes"));
     containers_check(errors, path, spec);
     check_one_of(errors, AT(path, "restartPolicy"), val_text(val_get(spec, "restartPolicy")),

@@ -56,6 +56,8 @@ void field_ref_check(struct field_errors *errors, const struct path *path,
                      const struct val *field_ref, bool volume);
 void resource_field_ref_check(struct field_errors *errors, const struct path *path,
                               const struct val *ref, bool volume);
+/* Warnings about what is allowed but seldom meant. */
+void pod_spec_warn(struct api_context *ctx, const struct path *path, const struct val *spec);
 /* spec.resources: what the containers imply; whether they fit. `path` is of the resources. */
 void pod_level_default(struct arena *arena, struct val *pod);
 void pod_level_check(struct field_errors *errors, const struct path *path, const struct val *spec);

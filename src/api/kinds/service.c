@@ -203,7 +203,8 @@ static void follow_address(struct arena *arena, struct val *spec, const struct v
 
 static void prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
 {
-    if (ctx->subresource[0] == '\0') {
+    if (ctx->subresource[0] == '\0' &&
+        val_count(val_path(next, "spec.ports")) <= SERVICE_PORTS_MAX) { /* else: refused anyway */
         struct val *spec = val_make_object(ctx->arena, next, STR("spec"));
         const struct val *was = val_get(old, "spec");
         follow_address(ctx->arena, spec, was);

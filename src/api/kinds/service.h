@@ -2,6 +2,9 @@
 #pragma once
 #include "api/ops.h"
 
+/* Ports are compared with each other. */
+enum { SERVICE_PORTS_MAX = 4096 };
+
 bool service_type_is(const struct val *spec, const char *type);
 /* Whether traffic from outside can reach it, so that externalTrafficPolicy means something. */
 bool service_has_external_policy(const struct val *spec);

@@ -81,6 +81,9 @@ static void ports_check(struct field_errors *errors, const struct path *path,
         field_required(errors, AT(path, "ports"), "");
     }
     uint32_t i = 0;
+    if (!check_length(errors, AT(path, "ports"), ports, SERVICE_PORTS_MAX)) {
+        return;
+    }
     VAL_EACH (port, ports) {
         const struct path *at = AT_INDEX(AT(path, "ports"), i++);
         port_check(errors, at, ports, port);

@@ -137,6 +137,7 @@ static void deployment_validate(struct api_context *ctx, const struct val *deplo
     check_not_negative(errors, AT(path, "replicas"), val_get(spec, "replicas"));
     workload_selector_check(errors, path, spec);
     workload_template_check(errors, path, spec, always_only);
+    pod_spec_warn(ctx, AT(AT(path, "template"), "spec"), val_path(spec, "template.spec"));
     no_deadline_check(errors, path, spec);
     strategy_check(errors, AT(path, "strategy"), val_get(spec, "strategy"));
     check_not_negative(errors, AT(path, "minReadySeconds"), val_get(spec, "minReadySeconds"));
@@ -150,7 +151,6 @@ static void deployment_validate(struct api_context *ctx, const struct val *deplo
                               "must be greater than minReadySeconds");
         }
     }
-    (void)ctx;
 }
 
 static void counts_check(struct field_errors *errors, const struct val *status)
@@ -243,8 +243,8 @@ static void replica_set_validate(struct api_context *ctx, const struct val *set,
     check_not_negative(errors, AT(path, "minReadySeconds"), val_get(spec, "minReadySeconds"));
     workload_selector_check(errors, path, spec);
     workload_template_check(errors, path, spec, always_only);
+    pod_spec_warn(ctx, AT(AT(path, "template"), "spec"), val_path(spec, "template.spec"));
     no_deadline_check(errors, path, spec);
-    (void)ctx;
 }
 
 static void replica_set_columns(struct api_context *ctx, const struct val *set, struct val *cells)

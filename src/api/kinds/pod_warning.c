@@ -1,0 +1,190 @@
+/* pod_warning.c: what is allowed in a PodSpec but seldom meant: told in Warning headers, never
+ * refused.
+ *
+ * Only looked for when somebody asked (ctx->warnings).
+ */
+#include "api/codec.h"
+#include "api/kinds/pod_spec.h"
+
+enum { WARNINGS_MAX = 32 };
+
+struct warner {
+    struct codec_warnings *warnings;
+    struct field_errors paths; /* only for its arena */
+};
+
+static void warn(struct warner *warner, const struct path *path, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void warn(struct warner *warner, const struct path *path, const char *format, ...)
+{
+    struct codec_warnings *w = warner->warnings;
+    va_list ap;
+    if (w->count >= WARNINGS_MAX) {
+        return;
+    }
+    if (w->count == w->cap) {
+        size_t cap = w->cap == 0 ? 8 : w->cap * 2;
+        struct str *grown = arena_array(w->arena, struct str, cap);
+        if (w->count > 0) {
+            memcpy(grown, w->items, w->count * sizeof *grown);
+        }
+        w->items = grown;
+        w->cap = cap;
+    }
+    va_start(ap, format);
+    const char *text = arena_vprintf(w->arena, format, ap);
+    va_end(ap);
+    struct str where = path_text(&warner->paths, path);
+    w->items[w->count++] = str_of(arena_printf(w->arena, "%.*s: %s", STR_ARG(where), text));
+}
+
+static void env_warnings(struct warner *warner, const struct path *path, const struct val *list)
+{
+    uint32_t i = 0;
+    if (val_count(list) > LIST_LENGTH_MAX) {
+        return;
+    }
+    VAL_EACH (env, list) {
+        struct str name = val_text(val_get(env, "name"));
+        if (name.n > 0 && val_find(list, "name", name) != env) {
+            warn(warner, AT_INDEX(path, i),
+                 "hides previous definition of \"%.*s\", which may be dropped when using apply",
+                 STR_ARG(name));
+        }
+        i++;
+    }
+}
+
+static bool same_port(const struct val *a, const struct val *b)
+{
+    return val_int(val_get(a, "containerPort"), 0) == val_int(val_get(b, "containerPort"), 0) &&
+           str_eq(val_text(val_get(a, "protocol")), val_text(val_get(b, "protocol")));
+}
+
+static void port_warnings(struct warner *warner, const struct path *path, const struct val *list)
+{
+    uint32_t i = 0;
+    if (val_count(list) > LIST_LENGTH_MAX) {
+        return;
+    }
+    VAL_EACH (port, list) {
+        uint32_t o = 0;
+        VAL_EACH (other, list) {
+            if (other == port) {
+                break;
+            }
+            if (same_port(other, port)) {
+                struct str where = path_text(&warner->paths, AT_INDEX(path, o));
+                bool host =
+                    val_int(val_get(port, "hostPort"), 0) == val_int(val_get(other, "hostPort"), 0);
+                warn(warner, AT_INDEX(path, i), "%s port definition with %.*s",
+                     host ? "duplicate" : "overlapping", STR_ARG(where));
+                break;
+            }
+            o++;
+        }
+        i++;
+    }
+}
+
+static void container_warnings(struct warner *warner, const struct path *path,
+                               const struct val *containers)
+{
+    uint32_t i = 0;
+    VAL_EACH (container, containers) {
+        const struct path *at = AT_INDEX(path, i++);
+        env_warnings(warner, AT(at, "env"), val_get(container, "env"));
+        port_warnings(warner, AT(at, "ports"), val_get(container, "ports"));
+    }
+}
+
+static void volume_warnings(struct warner *warner, const struct path *path,
+                            const struct val *volumes)
+{
+    static const char *const old[][2] = {
+        {"photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"},
+        {"gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"},
+        {"scaleIO", "deprecated in v1.16, non-functional in v1.22+"},
+        {"flocker", "deprecated in v1.22, non-functional in v1.25+"},
+        {"storageos", "deprecated in v1.22, non-functional in v1.25+"},
+        {"quobyte", "deprecated in v1.22, non-functional in v1.25+"},
+        {"glusterfs", "deprecated in v1.25, non-functional in v1.26+"},
+        {"cephfs", "deprecated in v1.28, non-functional in v1.31+"},
+        {"rbd", "deprecated in v1.28, non-functional in v1.31+"},
+    };
+    uint32_t i = 0;
+    VAL_EACH (volume, volumes) {
+        for (size_t o = 0; o < sizeof old / sizeof old[0]; o++) {
+            if (!val_absent(val_get_str(volume, str_of(old[o][0])))) {
+                warn(warner, AT(AT_INDEX(path, i), old[o][0]), "%s", old[o][1]);
+            }
+        }
+        i++;
+    }
+}
+
+static void repeat_warnings(struct warner *warner, const struct path *path, const struct val *list,
+                            const char *member, const char *what)
+{
+    uint32_t i = 0;
+    if (val_count(list) > LIST_LENGTH_MAX) {
+        return;
+    }
+    VAL_EACH (it, list) {
+        struct str value = val_text(val_get_str(it, str_of(member)));
+        if (value.n == 0) {
+            warn(warner, AT(AT_INDEX(path, i), member), "invalid empty %s \"\"", what);
+        } else if (val_find(list, member, value) != it) {
+            warn(warner, AT(AT_INDEX(path, i), member), "duplicate %s \"%.*s\"", what,
+                 STR_ARG(value));
+        }
+        i++;
+    }
+}
+
+static void selector_warnings(struct warner *warner, const struct path *path,
+                              const struct val *labels)
+{
+    static const char *const old[][2] = {
+        {"beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"},
+        {"beta.kubernetes.io/os", "deprecated since v1.14; use \"kubernetes.io/os\" instead"},
+        {"failure-domain.beta.kubernetes.io/region",
+         "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead"},
+        {"failure-domain.beta.kubernetes.io/zone",
+         "deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead"},
+        {"beta.kubernetes.io/instance-type",
+         "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead"},
+    };
+    for (size_t o = 0; o < sizeof old / sizeof old[0]; o++) {
+        if (val_get_str(labels, str_of(old[o][0])) != NULL) {
+            warn(warner, AT_KEY(path, str_of(old[o][0])), "%s", old[o][1]);
+        }
+    }
+}
+
+void pod_spec_warn(struct api_context *ctx, const struct path *path, const struct val *spec)
+{
+    if (ctx->warnings == NULL) {
+        return;
+    }
+    struct warner warner = {ctx->warnings, {.arena = ctx->warnings->arena}};
+    selector_warnings(&warner, AT(path, "nodeSelector"), val_get(spec, "nodeSelector"));
+    uint32_t i = 0;
+    VAL_EACH (constraint, val_get(spec, "topologySpreadConstraints")) {
+        if (val_absent(val_get(constraint, "labelSelector"))) {
+            warn(&warner, AT(AT_INDEX(AT(path, "topologySpreadConstraints"), i), "labelSelector"),
+                 "a null labelSelector results in matching no pod");
+        }
+        i++;
+    }
+    volume_warnings(&warner, AT(path, "volumes"), val_get(spec, "volumes"));
+    repeat_warnings(&warner, AT(path, "imagePullSecrets"), val_get(spec, "imagePullSecrets"),
+                    "name", "name");
+    container_warnings(&warner, AT(path, "initContainers"), val_get(spec, "initContainers"));
+    container_warnings(&warner, AT(path, "containers"), val_get(spec, "containers"));
+    if (val_int(val_get(spec, "terminationGracePeriodSeconds"), 0) < 0) {
+        warn(&warner, AT(path, "terminationGracePeriodSeconds"),
+             "must be >= 0; negative values are invalid and will be treated as 1");
+    }
+}
