@@ -2,6 +2,7 @@
  * back-pressure, aborts, refusals, upgrades, raw and malformed HTTP/1.1. */
 #include "../cmocka_all.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -264,18 +265,23 @@ static void give_up(struct timer *timer)
 
 static struct test_certificate authority, server_certificate;
 
+static void world_address(struct world *world, int fd)
+{
+    struct sockaddr_storage bound;
+    socklen_t size = sizeof bound;
+    getsockname(fd, (void *)&bound, &size);
+    unsigned char *port = (unsigned char *)&bound + 2;
+    snprintf(world->address, sizeof world->address, "127.0.0.1:%d", port[0] << 8 | port[1]);
+}
+
 static void world_start(struct world *world, int version, bool tls)
 {
     int fd;
     struct err err = ERR_INIT;
-    struct sockaddr_storage bound;
-    socklen_t size = sizeof bound;
     world->loop = loop_new();
     world->version = version;
     assert_int_equal(net_bind(STR("127.0.0.1:0"), &fd, &err), 0);
-    getsockname(fd, (void *)&bound, &size);
-    unsigned char *port = (unsigned char *)&bound + 2;
-    snprintf(world->address, sizeof world->address, "127.0.0.1:%d", port[0] << 8 | port[1]);
+    world_address(world, fd);
     if (tls) {
         struct tls_options server = {.certificate_pem = str_of(server_certificate.pem),
                                      .key_pem = str_of(server_certificate.key_pem),
@@ -632,6 +638,64 @@ static void test_upgrade(void **state)
     }
 }
 
+/* ---- several loops ---- */
+
+struct server_thread {
+    struct world world;
+    pthread_t thread;
+};
+
+static void *serve(void *arg)
+{
+    loop_run(((struct server_thread *)arg)->world.loop);
+    return NULL;
+}
+
+/* Two loops accept from one socket with one TLS context, whose certificate changes meanwhile. */
+static void test_threads(void **state)
+{
+    struct world client_side = {0};
+    struct server_thread servers[2] = {0};
+    enum { COUNT = 100 };
+    struct reply replies[COUNT] = {0};
+    struct http_client *clients[COUNT];
+    struct err err = ERR_INIT;
+    int fd, left = COUNT;
+    world_start(&client_side, 2, true);
+    listener_free(client_side.listener);
+    assert_int_equal(net_bind(STR("127.0.0.1:0"), &fd, &err), 0);
+    world_address(&client_side, fd);
+    for (int i = 0; i < 2; i++) {
+        struct world *world = &servers[i].world;
+        world->loop = loop_new();
+        world->listener = listener_new(world->loop, i == 0 ? fd : dup(fd), client_side.server_tls,
+                                       &listener_ops, world);
+        pthread_create(&servers[i].thread, NULL, serve, &servers[i]);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        clients[i] = world_client(&client_side);
+        replies[i] = (struct reply){.world = &client_side, .left = &left};
+        ask(clients[i], &replies[i], "GET", "/known", NULL);
+        assert_int_equal(tls_set_certificate(client_side.server_tls, str_of(server_certificate.pem),
+                                             str_of(server_certificate.key_pem), &err),
+                         0);
+    }
+    loop_run(client_side.loop);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(replies[i].err.code, 0);
+        assert_int_equal(replies[i].body.n, 3000000);
+        buf_done(&replies[i].body);
+        http_client_free(clients[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        loop_stop(servers[i].world.loop);
+        pthread_join(servers[i].thread, NULL);
+        loop_free(servers[i].world.loop);
+    }
+    client_side.listener = NULL;
+    world_stop(&client_side);
+}
+
 /* ---- raw HTTP/1.1 ---- */
 
 struct raw {
@@ -763,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_client_freed_with_exchanges),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_raw),
         cmocka_unit_test(test_raw_refused),
     };
