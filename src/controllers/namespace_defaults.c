@@ -138,7 +138,7 @@ static struct val *make_ca(struct fixture *fixture, struct arena *arena)
 static void *start_ca(struct controller_env *env)
 {
     struct fixture *fixture =
-        fixture_new(env, "root-ca-certificate-publisher", "configmaps", "kube-root-ca.crt");
+        fixture_new(env, "root-ca-cert-publisher", "configmaps", "kube-root-ca.crt");
     fixture->make = make_ca;
     fixture->mend = mend_ca;
     return fixture;
@@ -147,4 +147,4 @@ static void *start_ca(struct controller_env *env)
 const struct controller controller_service_account = {
     .name = "service-account-controller", .start = start_accounts, .stop = stop};
 const struct controller controller_root_ca = {
-    .name = "root-ca-certificate-publisher", .start = start_ca, .stop = stop};
+    .name = "root-ca-cert-publisher", .start = start_ca, .stop = stop};

@@ -417,7 +417,7 @@ static void *start(struct controller_env *env)
     life->pods = informers_get(env->informers, controller_resource("", "v1", "pods"));
     pods_index_by_node(life->pods);
     life->recorder = recorder_new(env->client, "node-controller", "");
-    life->worker = worker_new(env, "node-lifecycle-controller", PARALLEL, reconcile, life);
+    life->worker = worker_new(env, "node-controller", PARALLEL, reconcile, life);
     informer_handle(life->nodes, (struct informer_handler){on_node, life});
     informer_handle(life->leases, (struct informer_handler){on_lease, life});
     timer_start(env->loop, &life->tick, env->options->node_period_ns, tick);
@@ -446,4 +446,4 @@ static void stop(void *state)
 }
 
 const struct controller controller_node_life = {
-    .name = "node-lifecycle-controller", .start = start, .stop = stop};
+    .name = "node-controller", .start = start, .stop = stop};

@@ -196,10 +196,6 @@ static void report_failure(struct pass *pass, const struct sent *sent,
         return;
     }
     pass->failed = true;
-    if (result->code != ERR_CONFLICT) { /* conflicts are everyday: the next pass sees more */
-        LOG_DEBUG(pass->worker->name, "write failed", LOG_S("key", pass->key),
-                  LOG_Z("err", result->error.message));
-    }
 }
 
 static void on_answer(void *ctx, const struct client_result *result)
@@ -208,6 +204,10 @@ static void on_answer(void *ctx, const struct client_result *result)
     struct life *life = sent->life;
     if (life->worker != NULL) {
         struct pass *pass = sent->pass;
+        if (result->code != 0) {
+            LOG_DEBUG(pass->worker->name, "write failed", LOG_S("key", pass->key),
+                      LOG_ERR(&result->error));
+        }
         if (sent->answer != NULL) {
             sent->answer(pass, sent->arg, result);
         } else if (result->code != 0) {

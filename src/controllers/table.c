@@ -1,8 +1,21 @@
 /* The controllers, one row each; the order is that of their start. */
 #include "controllers/table_int.h"
 
+/* clang-format off: one row a line */
 const struct controller *const controllers_table[] = {
-    &controller_deployment, &controller_replicaset, &controller_endpointslice,
-    &controller_endpoints,  &controller_namespace,  &controller_service_account,
-    &controller_root_ca,    &controller_garbage,    NULL,
+    &controller_deployment,
+    &controller_replicaset,
+    &controller_endpointslice,
+    &controller_endpoints,
+    &controller_job,
+    &controller_job_ttl,
+    &controller_node_life,
+    &controller_taint_eviction,
+    &controller_pod_gc,
+    &controller_namespace,
+    &controller_service_account,
+    &controller_root_ca,
+    &controller_garbage,
+    NULL,
 };
+/* clang-format on */

@@ -220,4 +220,4 @@ static void stop(void *state)
 }
 
 const struct controller controller_taint_eviction = {
-    .name = "taint-eviction-controller", .start = start, .stop = stop};
+    .name = "node-controller", .start = start, .stop = stop};
