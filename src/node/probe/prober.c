@@ -20,6 +20,9 @@ struct prober {
     struct timer timer;
     struct action *action;
     int64_t began_ns; /* mono */
+    int64_t due_ns;   /* mono: of the next probe that counts */
+    int64_t eager_ns; /* the next extra try comes after this; 0: no more */
+    bool extra;       /* what runs now is an extra try */
     int successes, failures;
 };
 
@@ -45,11 +48,27 @@ static void prober_free(struct prober *prober)
 
 static void on_due(struct timer *timer);
 
+static bool may_try_early(const struct prober *prober, const struct val *spec)
+{
+    return prober->kind == PROBE_READINESS && prober->eager_ns > 0 &&
+           !prober->run->container->ready && val_absent(val_get(spec, "exec"));
+}
+
 static void next(struct prober *prober)
 {
     const struct val *spec = probe_spec(prober);
-    timer_start(prober->run->entry->agent->loop, &prober->timer,
-                seconds(spec, "periodSeconds", 10) * NS_PER_S, on_due);
+    struct loop *loop = prober->run->entry->agent->loop;
+    int64_t now = loop_mono(loop);
+    if (!prober->extra) {
+        prober->due_ns = now + seconds(spec, "periodSeconds", 10) * NS_PER_S;
+    }
+    int64_t wait = prober->due_ns > now ? prober->due_ns - now : 0;
+    prober->extra = may_try_early(prober, spec) && prober->eager_ns < wait;
+    if (prober->extra) {
+        wait = prober->eager_ns;
+        prober->eager_ns *= 2;
+    }
+    timer_start(loop, &prober->timer, wait, on_due);
 }
 
 static void report(struct prober *prober, bool ok, struct str output)
@@ -77,9 +96,15 @@ static void on_result(void *ctx, bool ok, struct str output)
     struct run *run = prober->run;
     enum probe_kind kind = prober->kind;
     struct action *action = prober->action;
+    bool counts = ok || !prober->extra;
     prober->action = NULL;
+    if (ok && kind == PROBE_READINESS) {
+        prober->eager_ns = 0;
+    }
     next(prober);
-    report(prober, ok, output); /* may end the prober */
+    if (counts) {
+        report(prober, ok, output); /* may end the prober */
+    }
     action_free(action);
     prober = run->probers[kind];
     if (prober != NULL && kind == PROBE_STARTUP && run->container->started) {
@@ -122,6 +147,7 @@ void entry_probes(struct container *container, bool on)
         prober->run = run;
         prober->kind = (enum probe_kind)kind;
         prober->began_ns = loop_mono(run->entry->agent->loop);
+        prober->eager_ns = 50 * NS_PER_MS;
         run->probers[kind] = prober;
         timer_start(run->entry->agent->loop, &prober->timer, 0, on_due);
     }

@@ -174,16 +174,22 @@ static void on_socket_read(void *ctx, struct stream *stream, const char *bytes, 
     }
 }
 
+/* Our side of a stream ends. Writing the end may close the stream at once, so it is forgotten
+ * first. */
+static void end_stream(struct spdy_stream **stream)
+{
+    struct spdy_stream *ended = *stream;
+    *stream = NULL;
+    if (ended != NULL) {
+        spdy_stream_set(ended, NULL);
+        spdy_write(ended, "", 0, true);
+    }
+}
+
 static void end_pair(struct pair *pair)
 {
-    if (pair->data != NULL) {
-        spdy_write(pair->data, "", 0, true);
-        spdy_stream_set(pair->data, NULL);
-    }
-    if (pair->error != NULL) {
-        spdy_write(pair->error, "", 0, true);
-        spdy_stream_set(pair->error, NULL);
-    }
+    end_stream(&pair->data);
+    end_stream(&pair->error);
     pair_free(pair);
 }
 
@@ -214,9 +220,7 @@ static void dial_done(struct job *job)
         }
     } else if (dial->fd < 0) {
         if (pair->error != NULL) {
-            spdy_write(pair->error, dial->err.message, strlen(dial->err.message), true);
-            spdy_stream_set(pair->error, NULL);
-            pair->error = NULL;
+            spdy_write(pair->error, dial->err.message, strlen(dial->err.message), false);
         }
         end_pair(pair);
     } else {

@@ -322,7 +322,7 @@ static bool tunnel_heard(struct rig *r, const char *pod)
     return tunnel->got.n >= 5 || tunnel->failure.n > 0;
 }
 
-static void forward(const char *port, struct tunnel *t)
+static void forward(const char *port, bool half_close, struct tunnel *t)
 {
     struct http_header headers[] = {{STR("x-stream-protocol-version"), STR("portforward.k8s.io")}};
     struct http_client_request request = {.method = STR("POST"),
@@ -340,8 +340,9 @@ static void forward(const char *port, struct tunnel *t)
     t->error = spdy_open(t->spdy, stream_headers, 3);
     stream_headers[0].value = STR("data");
     t->data = spdy_open(t->spdy, stream_headers, 3);
-    spdy_write(t->data, "hello", 5, false);
+    spdy_write(t->data, "hello", 5, half_close);
     assert_true(rig_wait(rig, tunnel_heard, NULL, 10));
+    rig_run(rig, NS_PER_S / 10);
 }
 
 static void tunnel_done(struct tunnel *t)
@@ -356,12 +357,17 @@ static void tunnel_done(struct tunnel *t)
 
 static void test_port_forward(void **state)
 {
-    struct tunnel good = {0}, bad = {0};
-    forward("18923", &good);
+    struct tunnel good = {0}, half = {0}, bad = {0};
+    forward("18923", true, &half);
+    assert_memory_equal(half.got.p, "hello", 5);
+    assert_true(half.fin);
+    tunnel_done(&half);
+    rig_run(rig, NS_PER_S / 5); /* the listener takes one connection after the other */
+    forward("18923", false, &good);
     assert_int_equal(good.got.n, 5);
     assert_memory_equal(good.got.p, "hello", 5);
     tunnel_done(&good);
-    forward("18924", &bad);
+    forward("18924", false, &bad);
     assert_non_null(strstr(bad.failure.p, "18924"));
     tunnel_done(&bad);
 }
