@@ -222,9 +222,9 @@ struct client_watch {
     void *ctx;
     struct arena arena;
     struct watch_filter filter;
+    struct str field_selector; /* as asked, for authorization */
     struct cursor *cursor;
     struct timer timer; /* begins, begins again, bookmarks */
-    uint64_t told;      /* newest revision the owner knows of */
     bool stopped, running;
 };
 
@@ -311,7 +311,9 @@ static bool watch_allowed(struct client_watch *watch)
                            .verb = STR("watch"),
                            .group = str_of(r->group),
                            .resource = str_of(r->plural),
-                           .ns = watch->filter.ns};
+                           .ns = watch->filter.ns,
+                           .selector = watch->field_selector,
+                           .name = authz_selected_name(watch->field_selector)};
     return authz_allows(watch->client->server, &a, NULL, NULL);
 }
 
@@ -367,6 +369,7 @@ static struct client_watch *local_watch(struct client *base,
         struct str text = str_copy_in(&watch->arena, options->field_selector);
         field_selector_parse(&watch->arena, options->resource, text, fields, &err);
         watch->filter.fields = fields;
+        watch->field_selector = text;
     }
     list_init(&watch->link);
     list_append(&client->watches, &watch->link);

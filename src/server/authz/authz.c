@@ -209,16 +209,10 @@ static const char *verb_of(const struct route *route, enum request_verb verb)
     return verb_name(verb);
 }
 
-/* A list or watch of one name, by field selector, is about that name. */
-static struct str selected_name(const struct request *request)
+struct str authz_selected_name(struct str field_selector)
 {
-    struct str selector = request->options.field_selector;
-    if (request->route.verb != VERB_LIST && request->route.verb != VERB_WATCH &&
-        request->route.verb != VERB_DELETE_COLLECTION) {
-        return STR_NONE;
-    }
     struct str rest = STR_NONE;
-    struct str key = str_cut(selector, '=', &rest);
+    struct str key = str_cut(field_selector, '=', &rest);
     if (!str_is(key, "metadata.name") || rest.n == 0) {
         return STR_NONE;
     }
@@ -226,6 +220,15 @@ static struct str selected_name(const struct request *request)
         rest = str_from(rest, 1);
     }
     return memchr(rest.p, ',', rest.n) == NULL ? rest : STR_NONE;
+}
+
+/* A list or watch of one name is about that name. */
+static struct str selected_name(const struct request *request)
+{
+    enum request_verb verb = request->route.verb;
+    return verb == VERB_LIST || verb == VERB_WATCH || verb == VERB_DELETE_COLLECTION
+               ? authz_selected_name(request->options.field_selector)
+               : STR_NONE;
 }
 
 int authz_check_verb(struct request *request, enum request_verb verb, struct failure *failure)

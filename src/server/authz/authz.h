@@ -32,6 +32,9 @@ int authz_check_verb(struct request *request, enum request_verb verb, struct fai
 int authz_check(struct request *request, const struct attributes *attributes,
                 struct failure *failure);
 
+/* The name that a field selector ("metadata.name=x" alone) asks for, or empty. */
+struct str authz_selected_name(struct str field_selector);
+
 /* The rules that hold for an identity in a namespace, as SelfSubjectRulesReview lists them. */
 void authz_rules(struct server *server, const struct identity *identity, struct str ns,
                  struct arena *arena, struct val *resource_rules, struct val *path_rules);

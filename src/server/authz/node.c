@@ -209,9 +209,9 @@ bool node_authorizer_allows(struct server *server, const struct attributes *a,
         return true;
     }
     if (ret_reason != NULL && reason_arena != NULL) {
-        *ret_reason = str_of(
-            arena_printf(reason_arena, "no relationship found between node '%.*s' and this object",
-                         STR_ARG(a->identity->node)));
+        *ret_reason = str_of(arena_printf(
+            reason_arena, "node: no relationship found between node '%.*s' and this object",
+            STR_ARG(a->identity->node)));
     }
     return false;
 }

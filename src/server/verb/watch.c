@@ -15,7 +15,7 @@
 #include "server/verb/list.h"
 #include "server/verb/verb.h"
 
-enum { TIMEOUT_MIN_S = 1800, BOOKMARK_S = 60 };
+enum { TIMEOUT_MIN_S = 1800, BOOKMARK_S = 60, PENDING_KEPT = 16 * 1024 };
 
 struct watch {
     struct http_body body;
@@ -167,6 +167,16 @@ static bool produce_live(struct watch *watch)
     return false;
 }
 
+/* An idle watcher keeps no big buffer. */
+static void reset_pending(struct watch *watch)
+{
+    if (watch->pending.cap > PENDING_KEPT) {
+        buf_done(&watch->pending);
+    }
+    buf_clear(&watch->pending);
+    watch->pending_at = 0;
+}
+
 static ssize_t body_read(struct http_body *base, char *out, size_t cap)
 {
     struct watch *watch = container_of(base, struct watch, body);
@@ -182,8 +192,7 @@ static ssize_t body_read(struct http_body *base, char *out, size_t cap)
         if (watch->pending_at < watch->pending.n || at == cap) {
             return (ssize_t)at;
         }
-        buf_clear(&watch->pending);
-        watch->pending_at = 0;
+        reset_pending(watch);
         if (watch->ended) {
             return (ssize_t)at;
         }
