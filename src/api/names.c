@@ -281,7 +281,7 @@ bool name_check(enum name_rule rule, struct str value, struct name_complaints *r
         [NAME_PERCENT] = check_percent,
         [NAME_IP] = check_ip,
         [NAME_SEARCH_DOMAIN] = check_search_domain,
-        [NAME_GROUP_KIND] = check_prefixed,
+        [NAME_PREFIXED_KEY] = check_prefixed,
     };
     if (ret != NULL) {
         ret->count = 0;

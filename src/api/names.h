@@ -22,7 +22,7 @@ enum name_rule {
     NAME_PERCENT,
     NAME_IP,            /* IPv4 or IPv6 text */
     NAME_SEARCH_DOMAIN, /* a subdomain in which labels may begin with '_' */
-    NAME_GROUP_KIND,    /* reserved for qualified names with a mandatory prefix: "acme.io/foo" */
+    NAME_PREFIXED_KEY,  /* a label key that must have its prefix: "acme.io/foo" */
     NAME_RULES
 };
 

@@ -9,6 +9,7 @@
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
 #include "api/kinds/pod_spec.h"
+#include "api/kinds/workload.h"
 #include "base/clock.h"
 
 static void defaults(struct arena *arena, struct val *job)
@@ -64,6 +65,13 @@ static void prepare_create(struct api_context *ctx, struct val *job)
     if (val_uid(job).n > 0) {
         job_generate_selector(ctx->arena, job);
     }
+}
+
+static void validate_create(struct api_context *ctx, const struct val *job,
+                            struct field_errors *errors)
+{
+    workload_warn(ctx, job, NULL);
+    (void)errors;
 }
 
 static bool has_condition(const struct val *job, const char *type)
@@ -129,6 +137,7 @@ const struct api_ops ops_job = {
     .prepare_create = prepare_create,
     .defaults = defaults,
     .validate = job_validate,
+    .validate_create = validate_create,
     .validate_update = job_validate_update,
     .columns = columns,
     .generation = true,

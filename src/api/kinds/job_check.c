@@ -2,6 +2,7 @@
  * of a Job may change once it is there. */
 #include "api/kinds/job.h"
 #include "api/kinds/pod_spec.h"
+#include "api/kinds/workload.h"
 #include "api/selector.h"
 #include "api/semantic.h"
 
@@ -280,8 +281,8 @@ static void policies_check(struct field_errors *errors, const struct path *path,
     }
     if (manager.n > 63) {
         field_too_long(errors, AT(path, "managedBy"), 63);
-    } else if (manager.n > 0 && !name_is(NAME_GROUP_KIND, manager)) {
-        check_name(errors, AT(path, "managedBy"), NAME_GROUP_KIND, manager);
+    } else if (manager.n > 0 && !name_is(NAME_PREFIXED_KEY, manager)) {
+        check_name(errors, AT(path, "managedBy"), NAME_PREFIXED_KEY, manager);
     }
     failure_policy_check(errors, path, spec);
     success_policy_check(errors, path, spec);
@@ -365,7 +366,7 @@ void job_validate(struct api_context *ctx, const struct val *job, struct field_e
     template_check(errors, path, spec);
     selector_check(errors, path, spec);
     name_fits(errors, job, spec);
-    pod_spec_warn(ctx, AT(AT(path, "template"), "spec"), val_path(spec, "template.spec"));
+    (void)ctx;
 }
 
 /* Placement of the template may change while the Job is suspended and has not started. */
@@ -435,6 +436,7 @@ void job_validate_update(struct api_context *ctx, const struct val *next, const 
         status_fixed(errors, next, old);
         return;
     }
+    workload_warn(ctx, next, old);
     const struct val *completions = val_get(spec, "completions");
     bool scaled = is_indexed(spec) && !val_absent(completions) &&
                   semantic_equal(completions, val_get(spec, "parallelism"));

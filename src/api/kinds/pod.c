@@ -170,7 +170,7 @@ static void defaults(struct arena *arena, struct val *pod)
 static void validate(struct api_context *ctx, const struct val *pod, struct field_errors *errors)
 {
     pod_spec_check(errors, AT(NULL, "spec"), val_get(pod, "spec"), true);
-    pod_spec_warn(ctx, AT(NULL, "spec"), val_get(pod, "spec"));
+    (void)ctx;
 }
 
 /* What may not be there yet when a pod is made. */
@@ -187,7 +187,7 @@ static void validate_create(struct api_context *ctx, const struct val *pod,
         field_forbidden(errors, AT(path, "nodeName"),
                         "cannot be set until all schedulingGates have been cleared");
     }
-    (void)ctx;
+    pod_spec_warn(ctx, path, spec);
 }
 
 /* Nothing waits for a kubelet that never saw the pod, or has finished with it. */

@@ -4,6 +4,7 @@
  * period to 1; while scheduling gates are there also the gates (only fewer) and the placement.
  */
 #include "api/kinds/pod_parts.h"
+#include "api/kinds/pod_spec.h"
 #include "api/semantic.h"
 #include "api/validation.h"
 
@@ -239,6 +240,7 @@ void pod_validate_update(struct api_context *ctx, const struct val *next, const 
     } else if (ctx->subresource[0] == '\0') {
         mirror_check(errors, next, old);
         if (!semantic_equal(spec, was)) {
+            pod_spec_warn(ctx, AT(NULL, "spec"), spec);
             spec_check(errors, spec, was);
         }
     }

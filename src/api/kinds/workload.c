@@ -5,6 +5,7 @@
 #include "api/kinds/kinds.h"
 #include "api/kinds/pod_spec.h"
 #include "api/selector.h"
+#include "api/semantic.h"
 
 void workload_selector_check(struct field_errors *errors, const struct path *path,
                              const struct val *spec)
@@ -129,6 +130,21 @@ static void strategy_check(struct field_errors *errors, const struct path *path,
     }
 }
 
+void workload_warn(struct api_context *ctx, const struct val *next, const struct val *old)
+{
+    const struct val *spec = val_path(next, "spec.template.spec");
+    if (old == NULL || !semantic_equal(spec, val_path(old, "spec.template.spec"))) {
+        pod_spec_warn(ctx, AT(AT(AT(NULL, "spec"), "template"), "spec"), spec);
+    }
+}
+
+static void validate_create(struct api_context *ctx, const struct val *object,
+                            struct field_errors *errors)
+{
+    workload_warn(ctx, object, NULL);
+    (void)errors;
+}
+
 static void deployment_validate(struct api_context *ctx, const struct val *deployment,
                                 struct field_errors *errors)
 {
@@ -137,7 +153,6 @@ static void deployment_validate(struct api_context *ctx, const struct val *deplo
     check_not_negative(errors, AT(path, "replicas"), val_get(spec, "replicas"));
     workload_selector_check(errors, path, spec);
     workload_template_check(errors, path, spec, always_only);
-    pod_spec_warn(ctx, AT(AT(path, "template"), "spec"), val_path(spec, "template.spec"));
     no_deadline_check(errors, path, spec);
     strategy_check(errors, AT(path, "strategy"), val_get(spec, "strategy"));
     check_not_negative(errors, AT(path, "minReadySeconds"), val_get(spec, "minReadySeconds"));
@@ -151,6 +166,7 @@ static void deployment_validate(struct api_context *ctx, const struct val *deplo
                               "must be greater than minReadySeconds");
         }
     }
+    (void)ctx;
 }
 
 static void counts_check(struct field_errors *errors, const struct val *status)
@@ -192,6 +208,7 @@ static void validate_update(struct api_context *ctx, const struct val *next, con
         counts_check(errors, val_get(next, "status"));
         return;
     }
+    workload_warn(ctx, next, old);
     check_immutable(errors, AT(AT(NULL, "spec"), "selector"), val_path(next, "spec.selector"),
                     val_path(old, "spec.selector"));
 }
@@ -243,8 +260,8 @@ static void replica_set_validate(struct api_context *ctx, const struct val *set,
     check_not_negative(errors, AT(path, "minReadySeconds"), val_get(spec, "minReadySeconds"));
     workload_selector_check(errors, path, spec);
     workload_template_check(errors, path, spec, always_only);
-    pod_spec_warn(ctx, AT(AT(path, "template"), "spec"), val_path(spec, "template.spec"));
     no_deadline_check(errors, path, spec);
+    (void)ctx;
 }
 
 static void replica_set_columns(struct api_context *ctx, const struct val *set, struct val *cells)
@@ -269,6 +286,7 @@ const struct api_ops ops_deployment = {
     .prepare_update = prepare_update,
     .defaults = deployment_default,
     .validate = deployment_validate,
+    .validate_create = validate_create,
     .validate_update = validate_update,
     .columns = deployment_columns,
     .generation = true,
@@ -280,6 +298,7 @@ const struct api_ops ops_replica_set = {
     .prepare_update = prepare_update,
     .defaults = replica_set_default,
     .validate = replica_set_validate,
+    .validate_create = validate_create,
     .validate_update = validate_update,
     .columns = replica_set_columns,
     .generation = true,
