@@ -111,7 +111,10 @@ static void dial_address(struct stream_dial *dial, const struct sockaddr *addres
     stream->uv.handle.data = stream;
     stream->handle_open = true;
     stream->request.connect.data = stream;
-    int rc = uv_tcp_connect(&stream->request.connect, &stream->uv.tcp, address, on_connect);
+    int rc = net_ops->connect();
+    if (rc == 0) {
+        rc = uv_tcp_connect(&stream->request.connect, &stream->uv.tcp, address, on_connect);
+    }
     if (rc != 0) {
         attempt_failed(dial, -rc);
     } else {

@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/failpoint.h"
 #include "base/mem.h"
 #include "io/stream_int.h"
 
@@ -122,10 +121,8 @@ static void on_listen_event(uv_poll_t *poll, int status, int events)
 {
     struct listener *listener = poll->data;
     for (int i = 0; i < ACCEPT_BATCH && listener->polling; i++) {
-        int injected = FAILPOINT_ERRNO("io.accept");
-        int fd =
-            injected != 0 ? -1 : accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        int os_errno = injected != 0 ? injected : errno;
+        int fd = net_ops->accept(listener->fd);
+        int os_errno = -fd;
         if (fd >= 0) {
             accept_stream(listener, fd);
             if (listener->handshake_count >= HANDSHAKES_MAX) {

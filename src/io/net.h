@@ -7,6 +7,8 @@
  * on_drain. Every stream ends with exactly one on_close, after which it is freed.
  */
 #pragma once
+#include <sys/types.h>
+
 #include "base/err.h"
 #include "base/str.h"
 #include "io/loop.h"
@@ -84,6 +86,17 @@ struct str stream_peer_address(const struct stream *stream); /* "10.0.0.1:1234" 
 struct str stream_local_address(const struct stream *stream);
 bool stream_is_open(const struct stream *stream); /* connected, handshake done, not closed by us */
 struct loop *stream_loop(const struct stream *stream);
+
+/* ---- the seam: sockets as streams and listeners meet them ---- */
+struct net_ops {
+    int (*accept)(int listen_fd);     /* a descriptor, or -errno */
+    int (*connect)(void);             /* before each attempt: 0, or -errno: it fails */
+    ssize_t (*received)(size_t size); /* a read brought that many: how many count, or -errno */
+    ssize_t (*may_send)(size_t size); /* how many of `size` go at once (0: later), or -errno */
+};
+const struct net_ops *net_ops_real(void);
+/* The table in use; a test installs a faulty one. NULL: the real one. Not while loops run. */
+void net_set_ops(const struct net_ops *ops);
 
 /* The verified client (or server) certificate, or all empty. Views live as long as the stream. */
 struct peer_certificate {

@@ -202,6 +202,7 @@ static void on_uv_read(uv_stream_t *uv, ssize_t got, const uv_buf_t *buf)
     if (got == 0) {
         return;
     }
+    got = got > 0 ? net_ops->received((size_t)got) : got;
     if (got < 0) {
         uv_read_stop(uv);
         stream->reading = false;

@@ -93,6 +93,7 @@ struct stream {
     struct err err;            /* for on_close */
 };
 
+extern const struct net_ops *net_ops;
 struct stream *stream_new(struct loop *loop, const struct stream_ops *ops, void *ctx);
 /* The handle is connected: handshake or open. Starts reading. */
 void stream_connected(struct stream *stream);

@@ -11,7 +11,6 @@
  */
 #include <stdlib.h>
 
-#include "base/failpoint.h"
 #include "base/mem.h"
 #include "io/stream_int.h"
 
@@ -227,8 +226,14 @@ static void write_later(struct stream *stream, const uv_buf_t *vector, unsigned 
 /* What the kernel takes at once; negative: failed (and the stream with it). */
 static ssize_t write_now(struct stream *stream, const uv_buf_t *vector, unsigned count)
 {
-    int injected = FAILPOINT_ERRNO("io.stream.write");
-    int rc = injected != 0 ? -injected : uv_try_write(&stream->uv.stream, vector, count);
+    size_t size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        size += vector[i].len;
+    }
+    ssize_t room = net_ops->may_send(size);
+    int rc = room < 0              ? (int)room
+             : (size_t)room < size ? UV_EAGAIN /* libuv takes it from here */
+                                   : uv_try_write(&stream->uv.stream, vector, count);
     if (rc == UV_EAGAIN) {
         return 0;
     }

@@ -1,6 +1,7 @@
 /* test_stream.c: streams: bytes both ways, back-pressure, ends; TLS and whom it refuses. */
 #include "../cmocka_all.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -270,6 +271,56 @@ static void test_terminal_and_pipe(void **state)
     }
 }
 
+/* Every call to the outside fails once, with and without TLS: both sides end, once, and what came
+ * through is a prefix (client_read checks the bytes). */
+static int calls_left;
+
+static bool fails_now(void)
+{
+    return calls_left-- == 0;
+}
+static int faulty_accept(int fd)
+{
+    return fails_now() ? -EMFILE : net_ops_real()->accept(fd); /* tried again after a pause */
+}
+static int faulty_connect(void)
+{
+    return fails_now() ? -ENETUNREACH : 0;
+}
+static ssize_t faulty_received(size_t size)
+{
+    return fails_now() ? -ECONNRESET : (ssize_t)size;
+}
+static ssize_t faulty_may_send(size_t size)
+{
+    return fails_now() ? -EPIPE : calls_left % 3 == 0 ? (ssize_t)size / 2 : (ssize_t)size;
+}
+static const struct net_ops faulty_ops = {faulty_accept, faulty_connect, faulty_received,
+                                          faulty_may_send};
+
+static void fail_each_call(struct tls_context *server, struct tls_context *client)
+{
+    bool whole = false;
+    for (int k = 0; !whole; k++) {
+        struct pair pair = {.want = 300000, .server_tls = server, .client_tls = client};
+        calls_left = k;
+        net_set_ops(&faulty_ops);
+        pair_run(&pair, (struct dial_options){0});
+        net_set_ops(NULL);
+        assert_null(pair.client);
+        assert_null(pair.server);
+        assert_true(pair.ends == (pair.server_ended ? 2 : 1));
+        whole = calls_left >= 0;
+        assert_true(!whole || pair.got == pair.want);
+        assert_true(k < 1000);
+    }
+}
+
+static void test_each_call_fails(void **state)
+{
+    fail_each_call(NULL, NULL);
+}
+
 /* ---- TLS ---- */
 
 static struct test_certificate authority, other_authority, server, client;
@@ -333,6 +384,15 @@ static void test_tls_slow_and_anonymous(void **state)
     assert_string_equal(pair.alpn, "http/1.1");
     assert_string_equal(pair.peer_name, "");
     pair_done(&pair);
+}
+
+static void test_each_call_fails_tls(void **state)
+{
+    struct tls_context *server_side = server_tls(&server, &authority, true);
+    struct tls_context *client_side = client_tls(&client, &authority);
+    fail_each_call(server_side, client_side);
+    tls_unref(server_side);
+    tls_unref(client_side);
 }
 
 static void test_tls_resumes(void **state)
@@ -478,6 +538,8 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_loop_freed_first),
         cmocka_unit_test(test_terminal_and_pipe),
+        cmocka_unit_test(test_each_call_fails),
+        cmocka_unit_test(test_each_call_fails_tls),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_tls_slow_and_anonymous),
         cmocka_unit_test(test_tls_resumes),
