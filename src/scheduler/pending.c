@@ -194,14 +194,15 @@ void pending_fail(struct pending_queue *queue, struct pending *item, unsigned ev
     }
 }
 
-void pending_wake(struct pending_queue *queue, unsigned event)
+void pending_wake(struct pending_queue *queue, unsigned event,
+                  bool (*helps)(void *ctx, struct pending *item), void *ctx)
 {
     if (queue->stuck_count == 0) {
         return;
     }
     LIST_EACH_SAFE (link, &queue->stuck) {
         struct pending *item = container_of(link, struct pending, link);
-        if ((item->events & event) != 0) {
+        if ((item->events & event) != 0 && (helps == NULL || helps(ctx, item))) {
             pending_remove(queue, item);
             to_backoff(queue, item);
         }

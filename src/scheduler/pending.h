@@ -38,6 +38,8 @@ void pending_remove(struct pending_queue *queue, struct pending *item);
 struct pending *pending_pop(struct pending_queue *queue); /* NULL: none is ready */
 /* An attempt failed: waits for one of the events (0: for its back-off only). */
 void pending_fail(struct pending_queue *queue, struct pending *item, unsigned events);
-/* Something happened: stuck pods that it may help come back, after their back-off. */
-void pending_wake(struct pending_queue *queue, unsigned event);
+/* Something happened: stuck pods that it may help come back, after their back-off. `helps` (may be
+ * NULL) has the last word on each. */
+void pending_wake(struct pending_queue *queue, unsigned event,
+                  bool (*helps)(void *ctx, struct pending *item), void *ctx);
 size_t pending_count(const struct pending_queue *queue);

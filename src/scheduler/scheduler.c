@@ -95,12 +95,47 @@ static const char *make_room(struct scheduler *scheduler, struct entry *entry, s
     return "";
 }
 
+/* Looking at all nodes for the reasons costs more than the decision; pods that ask the same of a
+ * node's own state get the same answer until something changes. */
+static const char *explain(struct scheduler *scheduler, struct cycle *cycle,
+                           const char **ret_nearest, size_t *ret_hopeless)
+{
+    const struct cluster *cluster = scheduler->cluster;
+    bool shared = !cycle->global && cycle->refusal == NULL && cycle->pod->nominated < 0;
+    uint64_t local = cycle->shape->local->id;
+    for (int i = 0; i < EXPLANATIONS && shared; i++) {
+        const struct explanation *it = &scheduler->explanations[i];
+        if (it->local == local && it->layout == cluster->layout &&
+            it->changes == cluster->changes) {
+            *ret_nearest = it->nearest;
+            *ret_hopeless = it->hopeless;
+            cycle->events = it->events;
+            return it->message;
+        }
+    }
+    const char *message = cycle_explain(cycle, ret_nearest, ret_hopeless);
+    if (shared) {
+        struct explanation *it =
+            &scheduler->explanations[scheduler->next_explanation++ % EXPLANATIONS];
+        free(it->message);
+        free(it->nearest);
+        *it = (struct explanation){local,
+                                   cluster->layout,
+                                   cluster->changes,
+                                   mem_dupz(message),
+                                   mem_dupz(*ret_nearest),
+                                   *ret_hopeless,
+                                   cycle->events};
+    }
+    return message;
+}
+
 static void fail(struct scheduler *scheduler, struct entry *entry, struct cycle *cycle)
 {
     const char *nearest = NULL;
     size_t hopeless = 0;
     metric_add(&metric_stuck, 1);
-    const char *message = cycle_explain(cycle, &nearest, &hopeless);
+    const char *message = explain(scheduler, cycle, &nearest, &hopeless);
     unsigned events = cycle->events | EVENT_NODE;
     const char *more = make_room(scheduler, entry, cycle, hopeless);
     if (entry->pod->nominated >= 0) {
@@ -224,6 +259,10 @@ void scheduler_free(struct scheduler *scheduler)
     }
     map_done(&scheduler->entries);
     pending_done(&scheduler->queue);
+    for (int i = 0; i < EXPLANATIONS; i++) {
+        free(scheduler->explanations[i].message);
+        free(scheduler->explanations[i].nearest);
+    }
     rankings_free(scheduler->rankings);
     cluster_free(scheduler->cluster);
     arena_done(&scheduler->arena);

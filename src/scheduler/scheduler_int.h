@@ -15,8 +15,17 @@ struct entry { /* a pod that is not finished */
     struct pending pending;
     char *node; /* it is bound to; known or not */
     uint64_t spec_hash;
-    char *message; /* of the condition that was written last */
+    char *message;   /* of the condition that was written last */
+    int64_t said_ns; /* when the event was */
 };
+
+struct explanation { /* of the last pods that fit nowhere; many ask the same */
+    uint64_t local, layout, changes;
+    char *message, *nearest;
+    size_t hopeless;
+    unsigned events;
+};
+enum { EXPLANATIONS = 4 };
 
 struct scheduler {
     struct loop *loop;
@@ -29,6 +38,8 @@ struct scheduler {
     struct map entries; /* "ns/name" -> entry */
     size_t homeless;    /* bound to a node that is not known (yet) */
     struct pending_queue queue;
+    struct explanation explanations[EXPLANATIONS];
+    unsigned next_explanation;
     struct task turn;
     bool turning, synced, stopped;
     size_t in_flight; /* requests */

@@ -31,6 +31,56 @@ static bool is_finished(const struct scheduler *scheduler, const struct object *
     return str_is(phase, "Succeeded") || str_is(phase, "Failed");
 }
 
+/* ---- waking ---- */
+
+struct helped { /* what one node's change means to pods that ask the same of a node */
+    struct scheduler *scheduler;
+    const struct node *node;
+    struct {
+        uint64_t local;
+        bool helps;
+    } memo[16];
+    size_t count;
+};
+
+static bool fits_now(struct helped *helped, const struct pod *pod)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct cycle cycle;
+    return cycle_prepare(&cycle, helped->scheduler->cluster, pod, &arena) &&
+           cycle_judge_alone(&cycle, helped->node) >= 0;
+}
+
+/* A change on one node wakes the pods that fit there now, as far as the node alone is asked; and
+ * those that wait for other pods too. */
+static bool helps(void *ctx, struct pending *item)
+{
+    struct helped *helped = ctx;
+    const struct pod *pod = container_of(item, struct entry, pending)->pod;
+    if ((item->events & EVENT_POD_THERE) != 0 || pod->nominated >= 0) {
+        return true;
+    }
+    for (size_t i = 0; i < helped->count; i++) {
+        if (helped->memo[i].local == pod->shape->local->id) {
+            return helped->memo[i].helps;
+        }
+    }
+    bool answer = fits_now(helped, pod);
+    if (helped->count < sizeof helped->memo / sizeof helped->memo[0]) {
+        helped->memo[helped->count].local = pod->shape->local->id;
+        helped->memo[helped->count++].helps = answer;
+    }
+    return answer;
+}
+
+static void wake_for(struct scheduler *scheduler, unsigned event, int number)
+{
+    if (scheduler->queue.stuck_count > 0 && number >= 0) {
+        struct helped helped = {.scheduler = scheduler, .node = scheduler->cluster->nodes[number]};
+        pending_wake(&scheduler->queue, event, helps, &helped);
+    }
+}
+
 /* ---- entries ---- */
 
 static void leave_node(struct scheduler *scheduler, struct entry *entry)
@@ -60,20 +110,19 @@ static void drop(struct scheduler *scheduler, struct str key)
     if (entry == NULL) {
         return;
     }
-    bool there = entry->pod->node >= 0;
-    bool promised = entry->pod->nominated >= 0;
+    int there = entry->pod->node, promised = entry->pod->nominated;
     scheduler_entry_free(scheduler, entry);
-    if (there || promised) {
-        pending_wake(&scheduler->queue, EVENT_POD_GONE);
-    }
+    wake_for(scheduler, EVENT_POD_GONE, there);
+    wake_for(scheduler, EVENT_POD_GONE, promised);
 }
 
 /* The bind did not happen: the room is free again. */
 void scheduler_forget_bind(struct scheduler *scheduler, struct entry *entry)
 {
+    int number = entry->pod->node;
     leave_node(scheduler, entry);
     entry->state = ENTRY_WAITING;
-    pending_wake(&scheduler->queue, EVENT_POD_GONE);
+    wake_for(scheduler, EVENT_POD_GONE, number);
 }
 
 static void settle_on(struct scheduler *scheduler, struct entry *entry, struct str name)
@@ -96,7 +145,7 @@ static void settle_on(struct scheduler *scheduler, struct entry *entry, struct s
     } else {
         scheduler->homeless++;
     }
-    pending_wake(&scheduler->queue, EVENT_POD_THERE);
+    pending_wake(&scheduler->queue, EVENT_POD_THERE, NULL, NULL);
 }
 
 static int64_t start_of(const struct val *pod)
@@ -134,7 +183,7 @@ static void read_pod(struct scheduler *scheduler, struct entry *entry, const str
     cluster_take_off(scheduler->cluster, old);
     if (node >= 0) {
         cluster_place(scheduler->cluster, pod, node);
-        pending_wake(&scheduler->queue, EVENT_POD_GONE | EVENT_POD_THERE);
+        wake_for(scheduler, EVENT_POD_GONE | EVENT_POD_THERE, node);
     }
     cluster_nominate(scheduler->cluster, pod, nominated);
     cluster_pod_free(scheduler->cluster, old);
@@ -231,7 +280,7 @@ static void on_node(void *ctx, struct object *old, struct object *now)
         if (scheduler->homeless > 0) {
             house(scheduler, now->name);
         }
-        pending_wake(&scheduler->queue, EVENT_NODE);
+        wake_for(scheduler, EVENT_NODE, cluster_node(scheduler->cluster, now->name)->number);
     }
 }
 
@@ -267,7 +316,7 @@ static void on_namespace(void *ctx, struct object *old, struct object *now)
     const struct val *value = now != NULL ? object_decode(now, &arena) : NULL;
     cluster_set_namespace(scheduler->cluster, now != NULL ? now->name : old->name,
                           val_path(value, "metadata.labels"), now == NULL);
-    pending_wake(&scheduler->queue, EVENT_OTHER);
+    pending_wake(&scheduler->queue, EVENT_OTHER, NULL, NULL);
 }
 
 static int field_index(const struct api_resource *resource, const char *name)

@@ -5,6 +5,8 @@
 #include "client/owners.h"
 #include "scheduler/scheduler_int.h"
 
+#define SAY_AGAIN_NS (60 * NS_PER_S) /* the same news of the same pod */
+
 struct bind {
     struct scheduler *scheduler;
     char *key, *uid, *node;
@@ -135,13 +137,18 @@ void scheduler_say_no(struct scheduler *scheduler, struct entry *entry, const ch
     if (nearest != NULL) {
         message = arena_printf(arena, "%s Nearest: %s.", message, nearest);
     }
-    recorder_event(scheduler->recorder, entry->object, "Warning", "FailedScheduling", "%s",
-                   message);
     const struct pod *pod = entry->pod;
     struct str nominated =
         pod->nominated >= 0 ? scheduler->cluster->nodes[pod->nominated]->name : STR("");
     char *written MEM_CLEANUP = mem_printf("%.*s|%s", STR_ARG(nominated), message);
-    if (entry->message != NULL && str_is(str_of(entry->message), written)) {
+    bool known = entry->message != NULL && str_is(str_of(entry->message), written);
+    int64_t now = loop_mono(scheduler->loop);
+    if (!known || now - entry->said_ns >= SAY_AGAIN_NS) {
+        entry->said_ns = now;
+        recorder_event(scheduler->recorder, entry->object, "Warning", "FailedScheduling", "%s",
+                       message);
+    }
+    if (known) {
         return;
     }
     free(entry->message);
