@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/vec.h"
 #include "io/file.h"
 #include "io/net.h"
@@ -35,7 +36,8 @@ struct network {
     struct loop *loop;
     char *node_name, *state_dir, *dns_domain, *dns_server_text, *dns_upstream;
     struct address_range pod_range, cluster_range, service_range;
-    uint32_t gateway, dns_address;
+    uint32_t gateway, dns_address, shared_address; /* shared: on the nodes' link, 0: none */
+    uint8_t shared_prefix;
     unsigned mtu, pool;
     int netns_fd, bridge, dns_udp_fd, dns_tcp_fd;
     struct netlink netlink;
@@ -131,6 +133,20 @@ int network_dns_sockets(const char *netns, struct str dns_server, int *ret_udp_f
 
 /* ---- set-up ---- */
 
+static int parse_shared_address(struct network *network, struct str text, struct err *err)
+{
+    struct address_range range;
+    if (text.n == 0) {
+        return 0;
+    }
+    int rc = address_range_parse(text, &range, err);
+    if (rc == 0) {
+        address_parse(str_cut(text, '/', &(struct str){0}), &network->shared_address);
+        network->shared_prefix = range.prefix;
+    }
+    return rc;
+}
+
 static int parse_options(struct network *network, const struct network_options *options,
                          struct err *err)
 {
@@ -152,6 +168,7 @@ static int parse_options(struct network *network, const struct network_options *
     if (rc == 0 && !network->pod_range.set) {
         rc = err_set(err, ERR_INVALID, "the node has no pod range");
     }
+    rc = rc != 0 ? rc : parse_shared_address(network, options->bridge_address, err);
     if (rc == 0 && options->dns_server.n > 0 &&
         !address_parse(options->dns_server, &network->dns_address)) {
         rc = err_set(err, ERR_INVALID, "\"%s\" is no IPv4 address for the cluster's DNS",
@@ -178,6 +195,10 @@ static int set_up_bridge(struct network *network, struct err *err)
     rc = rc != 0 ? rc
                  : address_add(&network->netlink, network->bridge, network->gateway,
                                network->pod_range.prefix, err);
+    if (rc == 0 && network->shared_address != 0) {
+        rc = address_add(&network->netlink, network->bridge, network->shared_address,
+                         network->shared_prefix, err);
+    }
     if (rc == 0 && network->dns_address != 0) {
         rc = address_add(&network->netlink, network->bridge, network->dns_address, 32, err);
     }
@@ -206,6 +227,11 @@ static int set_sysctls(const struct network *network, struct err *err)
     rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/cox0/send_redirects", "0", err);
     rc = rc != 0 ? rc : namespace_sysctl("ipv4/conf/cox0/rp_filter", "1", err);
     namespace_sysctl("ipv6/conf/cox0/disable_ipv6", "1", NULL); /* may be absent */
+    if (network->shared_address != 0) {
+        /* At 1, a packet for a Service whose endpoint is on another node would be bridged out of
+         * the port it came by, which a bridge refuses. */
+        namespace_sysctl("bridge/bridge-nf-call-iptables", "0", NULL); /* absent: off */
+    }
     namespace_leave(back);
     return rc;
 }
@@ -251,7 +277,6 @@ static int open_parts(struct network *network, struct err *err)
                                           .pods = network->pod_range,
                                           .cluster = network->cluster_range,
                                           .services = network->service_range,
-                                          .bridge = network->bridge,
                                           .dns_address = network->dns_address};
     int rc = service_rules_new(&rules, &network->rules, err);
     struct pods_options pods = {.loop = network->loop,
@@ -270,10 +295,17 @@ static int open_parts(struct network *network, struct err *err)
     return rc != 0 ? rc : nodes_new(&nodes, network->rules, &network->nodes, err);
 }
 
+METRIC(attach_time, METRIC_KIND_HISTOGRAM, "cox_pod_network_attach_duration_seconds", NULL,
+       "Time to give a pod its network namespace");
+
 static int attach(void *ctx, const struct pod_network_request *request,
                   struct pod_network *ret_network, struct err *err)
 {
-    return pods_attach(((struct network *)ctx)->pods, request, ret_network, err);
+    struct network *network = ctx;
+    int64_t before = loop_mono(network->loop);
+    int rc = pods_attach(network->pods, request, ret_network, err);
+    metric_observe_us(&attach_time, (uint64_t)(loop_mono(network->loop) - before) / 1000);
+    return rc;
 }
 
 static int detach(void *ctx, struct str pod_uid, struct err *err)

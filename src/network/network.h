@@ -10,7 +10,8 @@
  *   routes            service range via cox0; other nodes' pod ranges via their InternalIP
  *                     (protocol 99)
  *   nftables          table ip cox, never another one
- *   sysctls           net.ipv4.ip_forward=1, redirects off on cox0 (and in "all")
+ *   sysctls           (with bridge_address also net.bridge.bridge-nf-call-iptables=0)
+ *                     net.ipv4.ip_forward=1, redirects off on cox0 (and in "all")
  *
  * A pod has eth0 with its address as a /32 and a default route to the bridge, so pods of one bridge
  * talk through the node as well, and a Service works with bridge-nf-call-iptables at 0 and at 1.
@@ -39,6 +40,8 @@ struct network_options {
     const char *run_dir;        /* NULL: /run/cox */
     struct str node_name;       /* whose endpoints are "local" */
     struct str pod_cidr;        /* this node's pods: "10.244.0.0/24" */
+    struct str bridge_address;  /* second address of cox0, where it is a port of the nodes' shared
+                                   link: "192.0.2.1/24"; empty: none */
     struct str cluster_cidr;    /* all pods: "10.244.0.0/16"; empty: pod_cidr */
     struct str service_cidr;    /* "10.96.0.0/16" */
     struct str dns_server;      /* "10.96.0.10"; empty: no DNS */

@@ -85,7 +85,6 @@ void nft_load_protocol(struct nft_batch *batch, unsigned reg);
 void nft_load_port(struct nft_batch *batch, unsigned reg); /* destination port */
 void nft_load_source_port(struct nft_batch *batch, unsigned reg);
 void nft_load_mark(struct nft_batch *batch, unsigned reg);
-void nft_load_output_index(struct nft_batch *batch, unsigned reg); /* oif */
 void nft_load_ct_state(struct nft_batch *batch, unsigned reg);
 void nft_load_random(struct nft_batch *batch, unsigned reg, uint32_t modulus); /* [0, modulus) */
 /* RTN_* type of the destination's (or source's) address: RTN_LOCAL is this node's own. */

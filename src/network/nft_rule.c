@@ -110,11 +110,6 @@ void nft_load_mark(struct nft_batch *batch, unsigned reg)
     load_meta(batch, reg, NFT_META_MARK);
 }
 
-void nft_load_output_index(struct nft_batch *batch, unsigned reg)
-{
-    load_meta(batch, reg, NFT_META_OIF);
-}
-
 void nft_set_mark(struct nft_batch *batch, unsigned reg)
 {
     struct nlmsghdr *message = begin(batch, "meta");

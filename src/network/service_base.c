@@ -144,7 +144,7 @@ static void build_dispatch(struct nft_batch *batch, const struct service_rules_o
 
 static void build_postrouting(struct nft_batch *batch, const struct service_rules_options *options)
 {
-    uint32_t bit = MASQUERADE_BIT, bridge = (uint32_t)options->bridge;
+    uint32_t bit = MASQUERADE_BIT;
     nft_rule_begin(batch, "postrouting");
     nft_load_mark(batch, 0);
     match_mask(batch, 0, bit, bit, true);
@@ -166,8 +166,6 @@ static void build_postrouting(struct nft_batch *batch, const struct service_rule
     nft_lookup(batch, SET_NODES, 0, true);
     service_base_match_range(batch, 0, options->cluster.set ? &options->cluster : &options->pods,
                              false);
-    nft_load_output_index(batch, 0);
-    nft_compare(batch, 0, false, &bridge, 4);
     nft_masquerade(batch);
     nft_rule_end(batch);
 }

@@ -3,7 +3,7 @@
 #pragma once
 #include "network/service_rules.h"
 
-#define SET_LAYOUT        "layout-2" /* another number: an older table is made anew at once */
+#define SET_LAYOUT        "layout-3" /* another number: an older table is made anew at once */
 #define SET_SERVICES      "services"
 #define SET_NODE_PORTS    "node-ports"
 #define SET_REFUSED       "refused"

@@ -9,7 +9,6 @@ struct service_rules;
 struct service_rules_options {
     int netns_fd;
     struct address_range pods, cluster, services;
-    int bridge;           /* link index */
     uint32_t dns_address; /* the DNS server in process; 0: none */
 };
 /* Opens, and makes the table when there is none (or one of another layout); one that is there goes

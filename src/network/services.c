@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "network/conntrack.h"
 
 enum { RETRY_FIRST_MS = 100, RETRY_MOST_MS = 10000 };
@@ -165,8 +166,12 @@ static void forget_flows(struct services *services)
     map_done(&index);
 }
 
+METRIC(sync_time, METRIC_KIND_HISTOGRAM, "kubeproxy_sync_proxy_rules_duration_seconds", NULL,
+       "Time of one write of service rules");
+
 int services_sync(struct services *services, struct err *err)
 {
+    int64_t before = loop_mono(services->options.loop);
     struct str key;
     struct ports next;
     if (services->whole) {
@@ -186,6 +191,7 @@ int services_sync(struct services *services, struct err *err)
     if (rc == 0 && services->datagrams) {
         forget_flows(services);
     }
+    metric_observe_us(&sync_time, (uint64_t)(loop_mono(services->options.loop) - before) / 1000);
     return rc;
 }
 

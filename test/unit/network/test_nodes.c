@@ -5,6 +5,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +25,7 @@ struct node {
     int listener;
 };
 struct world {
+    bool shared; /* the nodes' bridges are ports of the switch; else each has a link of its own */
     struct loop *loop;
     struct list_client *list;
     struct informers *informers;
@@ -49,11 +53,30 @@ static void make_link(int i, int bridge)
     assert_int_equal(link_veth_new(&ours, &veth, NULL), 0);
     assert_int_equal(link_find(&theirs, "up0", &index, NULL), 0);
     assert_int_equal(link_up(&theirs, index, NULL), 0);
-    assert_int_equal(address_add(&theirs, index, 0xC0000201u + (uint32_t)i, 24, NULL), 0);
+    if (!w.shared) {
+        assert_int_equal(address_add(&theirs, index, 0xC0000201u + (uint32_t)i, 24, NULL), 0);
+    }
     netlink_close(&ours);
     netlink_close(&theirs);
     close(fd);
     close(own);
+}
+
+/* up0 becomes a port of the node's cox0. */
+static void join_bridge(int i)
+{
+    struct netlink netlink;
+    int fd, bridge;
+    assert_int_equal(namespace_open(w.nodes[i].netns, &fd, NULL), 0);
+    assert_int_equal(netlink_open(&netlink, fd, NETLINK_ROUTE, NULL), 0);
+    assert_int_equal(link_find(&netlink, "cox0", &bridge, NULL), 0);
+    struct nlmsghdr *message = netlink_begin(&netlink, RTM_NEWLINK, 0);
+    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(message, IFLA_IFNAME, "up0");
+    mnl_attr_put_u32(message, IFLA_MASTER, (uint32_t)bridge);
+    assert_int_equal(netlink_send(&netlink, message, NULL, "join"), 0);
+    netlink_close(&netlink);
+    close(fd);
 }
 
 static void make_switch(void)
@@ -119,16 +142,20 @@ static void put_slice(bool first, bool second)
 static void start_node(int i)
 {
     struct node *node = &w.nodes[i];
-    char cidr[32], uid[16];
+    char cidr[32], uid[16], shared[24] = "";
     struct err err = ERR_INIT;
     snprintf(cidr, sizeof cidr, "10.244.%d.0/24", i);
     snprintf(uid, sizeof uid, "pod-%d", i);
+    if (w.shared) {
+        snprintf(shared, sizeof shared, "192.0.2.%d/24", i + 1);
+    }
     snprintf(node->run_dir, sizeof node->run_dir, "/run/node-%d", i + 1);
     struct network_options options = {.loop = w.loop,
                                       .netns = node->netns,
                                       .run_dir = node->run_dir,
                                       .node_name = str_of(node->name),
                                       .pod_cidr = str_of(cidr),
+                                      .bridge_address = str_of(shared),
                                       .cluster_cidr = STR("10.244.0.0/16"),
                                       .service_cidr = STR("10.96.0.0/16"),
                                       .dns_server = STR("10.96.0.10"),
@@ -140,13 +167,17 @@ static void start_node(int i)
         print_error("%s\n", err.message);
     }
     assert_int_equal(rc, 0);
+    if (w.shared) {
+        join_bridge(i);
+    }
     const struct pod_network_ops *ops = network_pod_ops(node->network);
     assert_int_equal(ops->attach(ops->ctx, &request, &node->pod, NULL), 0);
     node->listener = netns_test_listen(node->pod.netns_path, SOCK_STREAM, "0.0.0.0", 8080);
 }
 
-static int set_up(void **state)
+static int start_world(bool shared)
 {
+    w = (struct world){.shared = shared, .loop = w.loop};
     w.list = list_client_new(w.loop);
     for (int i = 0; i < NODES; i++) {
         snprintf(w.nodes[i].name, sizeof w.nodes[i].name, "node-%d", i + 1);
@@ -164,15 +195,41 @@ static int set_up(void **state)
     return 0;
 }
 
+static int start_apart(void **state)
+{
+    return start_world(false);
+}
+
+static int start_shared(void **state)
+{
+    return start_world(true);
+}
+
 static int tear_down(void **state)
 {
+    struct netlink netlink;
+    int fd;
     for (int i = 0; i < NODES; i++) {
-        close(w.nodes[i].listener);
-        network_free(w.nodes[i].network);
+        struct node *node = &w.nodes[i];
+        struct network_options options = {.netns = node->netns, .run_dir = node->run_dir};
+        close(node->listener);
+        network_free(node->network);
+        assert_int_equal(network_remove(&options, NULL), 0);
+        assert_int_equal(network_namespace_remove(node->netns, NULL), 0);
     }
     informers_free(w.informers);
     netns_test_run(w.loop, 50);
     list_client_free(w.list);
+    assert_int_equal(namespace_open(NULL, &fd, NULL), 0);
+    assert_int_equal(netlink_open(&netlink, fd, NETLINK_ROUTE, NULL), 0);
+    for (int i = 0; i < NODES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "port%d", i);
+        link_delete(&netlink, name, NULL);
+    }
+    assert_int_equal(link_delete(&netlink, "switch", NULL), 0);
+    netlink_close(&netlink);
+    close(fd);
     return 0;
 }
 
@@ -283,7 +340,8 @@ int main(void)
         return 77;
     }
     w.loop = loop_new();
-    int rc = cmocka_run_group_tests(tests, set_up, tear_down);
+    int apart = cmocka_run_group_tests_name("links of their own", tests, start_apart, tear_down);
+    int shared = cmocka_run_group_tests_name("one bridge", tests, start_shared, tear_down);
     loop_free(w.loop);
-    return rc;
+    return apart + shared;
 }

@@ -37,14 +37,10 @@ static void attach(const char *uid, struct pod_network *pod)
 static void open_services(void)
 {
     struct err err = ERR_INIT;
-    struct netlink netlink;
     struct service_rules_options rules = {.netns_fd = world.netns_fd};
     address_range_parse(STR("10.244.0.0/24"), &rules.pods, NULL);
     address_range_parse(STR("10.244.0.0/16"), &rules.cluster, NULL);
     address_range_parse(STR("10.96.0.0/16"), &rules.services, NULL);
-    assert_int_equal(netlink_open(&netlink, world.netns_fd, NETLINK_ROUTE, NULL), 0);
-    assert_int_equal(link_find(&netlink, "cox0", &rules.bridge, NULL), 0);
-    netlink_close(&netlink);
     int rc = service_rules_new(&rules, &world.rules, &err);
     if (rc != 0) {
         print_error("%s\n", err.message);
