@@ -7,6 +7,7 @@ const struct controller *const controllers_table[] = {
     &controller_replicaset,
     &controller_endpointslice,
     &controller_endpoints,
+    &controller_endpointslice_mirror,
     &controller_job,
     &controller_job_ttl,
     &controller_node_life,

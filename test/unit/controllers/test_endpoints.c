@@ -173,6 +173,46 @@ static void no_selector_is_left_alone(void **state)
     bench_done(&bench);
 }
 
+static const struct controller *const mirrors[] = {&controller_endpointslice, &controller_endpoints,
+                                                   &controller_endpointslice_mirror, NULL};
+
+static void endpoints_by_hand_are_mirrored(void **state)
+{
+    struct bench bench;
+    bench_init(&bench, 6, mirrors);
+    fake_createf(bench.api, SERVICES,
+                 "{'apiVersion':'v1','kind':'Service','metadata':{'name':'own','namespace':"
+                 "'default'},'spec':{'clusterIP':'10.96.0.9','ports':[{'port':80}]}}");
+    fake_createf(bench.api, ENDPOINTS,
+                 "{'apiVersion':'v1','kind':'Endpoints','metadata':{'name':'own','namespace':"
+                 "'default'},'subsets':[{'addresses':[{'ip':'192.0.2.1'}],'notReadyAddresses':[{"
+                 "'ip':'192.0.2.2'}],'ports':[{'port':9000}]}]}");
+    bench_run(&bench, 5);
+    assert_int_equal(fake_count(bench.api, SLICES), 1);
+    struct val *slice = slice_at(&bench, 0);
+    assert_int_equal(val_count(val_get(slice, "endpoints")), 2);
+    assert_int_equal(val_int(val_get(val_at(val_get(slice, "ports"), 0), "port"), 0), 9000);
+    bench_quiet(&bench, 600);
+    fake_patchf(bench.api, ENDPOINTS, "default", "own", "",
+                "{'subsets':[{'addresses':[{'ip':'192.0.2.3'}],'ports':[{'port':9000}]}]}");
+    bench_run(&bench, 5);
+    assert_int_equal(fake_count(bench.api, SLICES), 1);
+    slice = slice_at(&bench, 0);
+    assert_true(
+        str_is(val_text(val_at(val_get(val_at(val_get(slice, "endpoints"), 0), "addresses"), 0)),
+               "192.0.2.3"));
+    bench_quiet(&bench, 600);
+    fake_patchf(bench.api, ENDPOINTS, "default", "own", "",
+                "{'metadata':{'labels':{'endpointslice.kubernetes.io/skip-mirror':'true'}}}");
+    bench_run(&bench, 5);
+    assert_int_equal(fake_count(bench.api, SLICES), 0);
+    make_service(&bench, ",'ports':[{'port':80}]"); /* with a selector: the other controller's */
+    bench_run(&bench, 5);
+    assert_int_equal(fake_count(bench.api, SLICES), 1);
+    bench_quiet(&bench, 600);
+    bench_done(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +221,7 @@ int main(void)
         cmocka_unit_test(a_hundred_a_slice),
         cmocka_unit_test(named_ports_are_each_pods_own),
         cmocka_unit_test(no_selector_is_left_alone),
+        cmocka_unit_test(endpoints_by_hand_are_mirrored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,12 +5,20 @@
 
 static void every_controller_has_its_row(void **state)
 {
-    const struct controller *all[] = {
-        &controller_deployment,      &controller_replicaset, &controller_endpointslice,
-        &controller_endpoints,       &controller_job,        &controller_job_ttl,
-        &controller_node_life,       &controller_pod_gc,     &controller_taint_eviction,
-        &controller_service_account, &controller_root_ca,    &controller_namespace,
-        &controller_garbage};
+    const struct controller *all[] = {&controller_deployment,
+                                      &controller_replicaset,
+                                      &controller_endpointslice,
+                                      &controller_endpoints,
+                                      &controller_job,
+                                      &controller_job_ttl,
+                                      &controller_node_life,
+                                      &controller_pod_gc,
+                                      &controller_taint_eviction,
+                                      &controller_service_account,
+                                      &controller_root_ca,
+                                      &controller_namespace,
+                                      &controller_garbage,
+                                      &controller_endpointslice_mirror};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         bool found = false;
         for (size_t j = 0; controllers_table[j] != NULL; j++) {
@@ -43,7 +51,7 @@ static void all_together_converge(void **state)
     bench.options.client_ctx = &identities;
     struct controllers *controllers =
         controllers_start(bench.loop, bench.informers, &bench.options);
-    assert_int_equal(identities.asked, 13);
+    assert_int_equal(identities.asked, 14);
     fake_createf(bench.api, NAMESPACES,
                  "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'default'}}");
     fake_createf(bench.api, NODES, "{'apiVersion':'v1','kind':'Node','metadata':{'name':'n'}}");
