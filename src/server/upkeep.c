@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
+#include "server/bootstrap/bootstrap.h"
 #include "server/server_int.h"
 #include "server/verb/pages.h"
 #include "server/write/change.h"
@@ -30,6 +32,7 @@ struct upkeep {
     struct list queue;
     struct timer timer;
     size_t in_flight;
+    bool restoring;
 };
 
 struct expiry {
@@ -126,12 +129,53 @@ static void work(struct upkeep *upkeep)
     }
 }
 
+/* ---- what must not go missing ---- */
+
+static bool is_there(struct server *server, const struct api_resource *resource, struct str ns,
+                     const char *name)
+{
+    struct object *object =
+        resource != NULL ? cache_get(server->cache, resource, ns, str_of(name)) : NULL;
+    object_unref(object);
+    return object != NULL || resource == NULL;
+}
+
+static void restored(void *ctx, const struct err *err)
+{
+    ((struct upkeep *)ctx)->restoring = false;
+    if (err->code != 0) {
+        LOG_WARN("server", "an object that every cluster has is missing", LOG_ERR(err));
+    }
+}
+
+/* Somebody deleted the Service kubernetes, or a namespace of ours: it comes back. */
+static void restore(struct upkeep *upkeep)
+{
+    static const char *const namespaces[] = {"default", "kube-system", "kube-public",
+                                             "kube-node-lease"};
+    struct server *server = upkeep->server;
+    const struct known_resources *known = &server->known;
+    struct str home = STR("default");
+    bool published = server->options.advertise_address.n > 0;
+    bool all = is_there(server, known->services, home, "kubernetes") &&
+               (!published || (is_there(server, known->endpoints, home, "kubernetes") &&
+                               is_there(server, known->slices, home, "kubernetes")));
+    for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++) {
+        all = all && is_there(server, known->namespaces, STR_NONE, namespaces[i]);
+    }
+    if (!all && !upkeep->restoring && server_ready(server)) {
+        upkeep->restoring = true;
+        bootstrap_run(server, restored, upkeep);
+    }
+}
+
 static void on_timer(struct timer *timer)
 {
     struct upkeep *upkeep = container_of(timer, struct upkeep, timer);
     timer_start(upkeep->server->home, timer, PERIOD_NS, on_timer);
     pages_expire(upkeep->server->pages, loop_mono(upkeep->server->home));
     work(upkeep);
+    restore(upkeep);
 }
 
 static void on_ready(void *ctx, struct cursor *cursor)

@@ -1,5 +1,6 @@
 /* upkeep.h: what the server does by itself on the home loop: Events expire after an hour, kept list
- * states after five minutes. */
+ * states after five minutes; the Service kubernetes and the first namespaces come back when
+ * deleted. */
 #pragma once
 #include "server/request.h"
 
