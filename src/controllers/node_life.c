@@ -35,6 +35,7 @@ struct node {
     uint64_t lease;     /* revision of the lease then */
     char heartbeat[40]; /* of the Ready condition then */
     enum node_state state;
+    bool started; /* has a Ready condition */
     struct zone *zone;
     bool pods_marked; /* for the present spell of not being ready */
 };
@@ -103,6 +104,7 @@ static struct node *observe(struct node_life *life, const struct object *object,
         node->heartbeat[heartbeat.n] = '\0';
     }
     node->state = state_of(ready);
+    node->started = ready != NULL;
     node->zone = zone_of(life, object);
     if (node->state == NODE_READY) {
         node->pods_marked = false;
@@ -110,17 +112,13 @@ static struct node *observe(struct node_life *life, const struct object *object,
     return node;
 }
 
-static int64_t grace_of(const struct node_life *life, const struct val *value)
+static bool is_silent(const struct node_life *life, const struct node *node)
 {
-    bool started = condition_find(val_get(value, "status"), STR("Ready")) != NULL;
     int64_t grace = life->worker->env.options->node_grace_ns;
-    return started || grace > STARTUP_GRACE ? grace : STARTUP_GRACE;
-}
-
-static bool is_silent(const struct node_life *life, const struct node *node,
-                      const struct val *value)
-{
-    return loop_mono(life->worker->env.loop) - node->seen_ns > grace_of(life, value);
+    if (!node->started && grace < STARTUP_GRACE) {
+        grace = STARTUP_GRACE;
+    }
+    return loop_mono(life->worker->env.loop) - node->seen_ns > grace;
 }
 
 /* ---- conditions ---- */
@@ -309,7 +307,7 @@ static void reconcile(void *ctx, struct pass *pass)
     }
     struct val *value = object_decode(pass_hold(pass, object), pass->arena);
     struct node *node = observe(life, object, value);
-    if (is_silent(life, node, value) &&
+    if (is_silent(life, node) &&
         set_unknown(pass, val_make_object(pass->arena, value, STR("status")))) {
         recorder_event(life->recorder, object, "Normal", "NodeNotReady",
                        "Node %.*s status is now: NodeNotReady", STR_ARG(object->name));
@@ -331,32 +329,8 @@ static void reconcile(void *ctx, struct pass *pass)
 
 /* ---- the tick ---- */
 
-static bool count_node(void *ctx, struct object *object)
-{
-    struct node_life *life = ctx;
-    struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    const struct val *value = object_decode(object, &arena);
-    struct node *node = observe(life, object, value);
-    node->zone->ready += node->state == NODE_READY;
-    node->zone->not_ready += node->state != NODE_READY;
-    const struct val *ready = condition_find(val_get(value, "status"), STR("Ready"));
-    if (is_silent(life, node, value) && (ready == NULL || node->state != NODE_UNKNOWN)) {
-        worker_add(life->worker, object);
-    }
-    return true;
-}
-
-static bool wake_not_ready(void *ctx, struct object *object)
-{
-    struct node_life *life = ctx;
-    const struct node *node = map_get(&life->states, object->name);
-    if (node != NULL && node->state != NODE_READY) {
-        worker_add(life->worker, object);
-    }
-    return true;
-}
-
-/* Counts of zones, and whether any node is ready at all. */
+/* Counts of zones, whether any node is ready at all, and who has fallen silent. Reads only what was
+ * kept from the nodes' last states: it runs every few seconds over all of them. */
 static void survey(struct node_life *life)
 {
     size_t ready = 0;
@@ -364,14 +338,25 @@ static void survey(struct node_life *life)
         struct zone *zone = it->value;
         zone->ready = zone->not_ready = 0;
     }
-    informer_each(life->nodes, STR_NONE, NULL, count_node, life);
-    MAP_EACH (it, &life->zones) {
-        ready += ((struct zone *)it->value)->ready;
+    MAP_EACH (it, &life->states) {
+        const struct node *node = it->value;
+        bool is_ready = node->state == NODE_READY;
+        node->zone->ready += is_ready;
+        node->zone->not_ready += !is_ready;
+        ready += is_ready;
+        if (is_silent(life, node) && (!node->started || node->state != NODE_UNKNOWN)) {
+            worker_add_name(life->worker, STR_NONE, it->key);
+        }
     }
-    bool all_down = ready == 0 && informer_count(life->nodes) > 0;
-    if (all_down != life->all_down) {
-        life->all_down = all_down;
-        informer_each(life->nodes, STR_NONE, NULL, wake_not_ready, life);
+    bool all_down = ready == 0 && life->states.count > 0;
+    if (all_down == life->all_down) {
+        return;
+    }
+    life->all_down = all_down;
+    MAP_EACH (it, &life->states) {
+        if (((const struct node *)it->value)->state != NODE_READY) {
+            worker_add_name(life->worker, STR_NONE, it->key);
+        }
     }
 }
 
@@ -388,10 +373,21 @@ static void tick(struct timer *timer)
 static void on_node(void *ctx, struct object *old, struct object *now)
 {
     struct node_life *life = ctx;
-    if (informer_synced(life->nodes)) {
+    const struct object *any = now != NULL ? now : old;
+    const struct node *before = map_get(&life->states, any->name);
+    enum node_state state = before != NULL ? before->state : NODE_READY;
+    bool is_new = before == NULL;
+    if (now != NULL) {
+        struct arena arena ARENA_CLEANUP = ARENA_INIT;
+        const struct node *node = observe(life, now, object_decode(now, &arena));
+        is_new |= node->state != state;
+    } else {
+        free(map_remove(&life->states, any->name));
+    }
+    if ((is_new || now == NULL) && informer_synced(life->nodes)) {
         survey(life); /* a state that has just changed counts at once */
     }
-    worker_add(life->worker, now != NULL ? now : old);
+    worker_add(life->worker, any);
 }
 
 static void on_lease(void *ctx, struct object *old, struct object *now)

@@ -10,6 +10,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "client/owners.h"
 #include "controllers/pods.h"
 #include "controllers/table_int.h"
 
@@ -154,14 +155,10 @@ static bool look_at(void *ctx, struct object *pod)
         end_pod(pass, pod, "PodGC: the node is out of service");
         return true;
     }
-    if (!pod->deleting && round->gc->worker->env.options->terminated_pod_limit > 0) {
-        struct arena arena ARENA_CLEANUP = ARENA_INIT;
-        struct pod_brief brief;
-        pod_brief(&arena, pod, &brief);
-        brief.node = STR_NONE;
-        if (pod_is_finished(&brief)) {
-            add_finished(round, &brief);
-        }
+    struct str phase = pod_phase_text(pod);
+    if (!pod->deleting && round->gc->worker->env.options->terminated_pod_limit > 0 &&
+        (str_is(phase, "Succeeded") || str_is(phase, "Failed"))) {
+        add_finished(round, &(struct pod_brief){.object = pod});
     }
     return true;
 }
@@ -178,6 +175,12 @@ static void delete_oldest(struct collection *round)
     size_t limit = (size_t)round->gc->worker->env.options->terminated_pod_limit;
     if (round->count <= limit) {
         return;
+    }
+    for (size_t i = 0; i < round->count; i++) {
+        struct str created = metadata_raw(round->finished[i].object, STR("creationTimestamp"));
+        if (created.n > 2) { /* a JSON string: between its quotes */
+            time_parse(str_at(created.p + 1, created.n - 2), &round->finished[i].created);
+        }
     }
     qsort(round->finished, round->count, sizeof *round->finished, compare_created);
     for (size_t i = 0; i < round->count - limit; i++) {

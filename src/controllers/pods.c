@@ -229,15 +229,25 @@ struct val *pod_from_template(struct arena *arena, const struct val *template,
     return pod;
 }
 
-struct str pod_node_name(const struct object *pod)
+static struct str indexed_field(const struct object *object, const char *name)
 {
-    const char *const *names = pod->resource->field_selectors;
-    for (uint16_t i = 0; names != NULL && names[i] != NULL && i < pod->field_count; i++) {
-        if (str_is(str_of(names[i]), "spec.nodeName")) {
-            return pod->fields[i];
+    const char *const *names = object->resource->field_selectors;
+    for (uint16_t i = 0; names != NULL && names[i] != NULL && i < object->field_count; i++) {
+        if (str_is(str_of(names[i]), name)) {
+            return object->fields[i];
         }
     }
     return STR_NONE;
+}
+
+struct str pod_node_name(const struct object *pod)
+{
+    return indexed_field(pod, "spec.nodeName");
+}
+
+struct str pod_phase_text(const struct object *pod)
+{
+    return indexed_field(pod, "status.phase");
 }
 
 static void node_key(const struct object *pod, void (*emit)(void *arg, struct str key), void *arg)

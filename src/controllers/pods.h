@@ -39,8 +39,9 @@ bool pod_is_available(const struct pod_brief *pod, int64_t min_ready_s, int64_t 
  * those to delete first come first. */
 void pods_rank_for_deletion(struct pod_brief **pods, size_t count, int64_t now_wall);
 
-/* spec.nodeName without decoding, when the resource indexes it. */
+/* spec.nodeName and status.phase without decoding: fields that the resource indexes. */
 struct str pod_node_name(const struct object *pod);
+struct str pod_phase_text(const struct object *pod);
 /* The informer's index of pods by node; made once. */
 void pods_index_by_node(struct informer *informer);
 void pods_on_node(const struct informer *informer, struct str node,

@@ -154,8 +154,8 @@ static void reconcile(void *ctx, struct pass *pass)
 static bool has_execute_taint(const struct object *node)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    if (node == NULL) {
-        return false;
+    if (node == NULL || !str_contains(object_raw(node, STR("spec")), STR("NoExecute"))) {
+        return false; /* cheap: this is asked for every change of every pod */
     }
     VAL_EACH (it, val_path(object_decode(node, &arena), "spec.taints")) {
         if (str_is(val_text(val_get(it, "effect")), "NoExecute")) {
