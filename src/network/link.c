@@ -1,7 +1,8 @@
 /* link.c: bridge, veth pairs and their state over rtnetlink (rtnetlink(7), linux/if_link.h).
  *
- * A veth pair is made with one message: our end in the bridge and up, the other end named inside
- * the pod's namespace.
+ * A veth pair is made with one message: our end in the bridge, the other end named inside the pod's
+ * namespace; both are brought up afterwards (the kernel joins the two only when both are made, and
+ * what must be set before a port is up is set between).
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -116,8 +117,7 @@ int link_bridge_new(struct netlink *netlink, const char *name, const uint8_t mac
 int link_veth_new(struct netlink *netlink, const struct veth_options *options, struct err *err)
 {
     struct nlmsghdr *message = netlink_begin(netlink, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-    struct ifinfomsg *info = put_info(message);
-    info->ifi_flags = info->ifi_change = IFF_UP;
+    put_info(message);
     mnl_attr_put_strz(message, IFLA_IFNAME, options->name);
     mnl_attr_put_u32(message, IFLA_MTU, options->mtu);
     mnl_attr_put_u32(message, IFLA_MASTER, (uint32_t)options->master);
@@ -125,7 +125,7 @@ int link_veth_new(struct netlink *netlink, const struct veth_options *options, s
     mnl_attr_put_strz(message, IFLA_INFO_KIND, "veth");
     struct nlattr *data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
     struct nlattr *peer = mnl_attr_nest_start(message, VETH_INFO_PEER);
-    put_info(message); /* up later: the kernel joins the two after it has configured this one */
+    put_info(message);
     mnl_attr_put_strz(message, IFLA_IFNAME, options->peer_name);
     mnl_attr_put(message, IFLA_ADDRESS, 6, options->peer_mac);
     mnl_attr_put_u32(message, IFLA_MTU, options->mtu);
@@ -136,11 +136,24 @@ int link_veth_new(struct netlink *netlink, const struct veth_options *options, s
     return netlink_send(netlink, message, err, "make a veth pair");
 }
 
-int link_hairpin(struct netlink *netlink, const char *name, struct err *err)
+/* No IPv6 address on our end: it is a port, and would only speak to all others of the bridge. */
+static void put_no_ipv6(struct nlmsghdr *message)
+{
+    struct nlattr *spec = mnl_attr_nest_start(message, IFLA_AF_SPEC);
+    struct nlattr *inet6 = mnl_attr_nest_start(message, AF_INET6);
+    mnl_attr_put_u8(message, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(message, inet6);
+    mnl_attr_nest_end(message, spec);
+}
+
+static int configure_port(struct netlink *netlink, const char *name, bool has_ipv6, struct err *err)
 {
     struct nlmsghdr *message = netlink_begin(netlink, RTM_NEWLINK, 0);
     put_info(message);
     mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    if (has_ipv6) {
+        put_no_ipv6(message);
+    }
     struct nlattr *link_info = mnl_attr_nest_start(message, IFLA_LINKINFO);
     mnl_attr_put_strz(message, IFLA_INFO_SLAVE_KIND, "bridge");
     struct nlattr *data = mnl_attr_nest_start(message, IFLA_INFO_SLAVE_DATA);
@@ -148,6 +161,20 @@ int link_hairpin(struct netlink *netlink, const char *name, struct err *err)
     mnl_attr_nest_end(message, data);
     mnl_attr_nest_end(message, link_info);
     return netlink_send(netlink, message, err, "set hairpin mode");
+}
+
+int link_port_up(struct netlink *netlink, const char *name, struct err *err)
+{
+    int rc = configure_port(netlink, name, true, NULL);
+    rc = rc == 0 ? 0 : configure_port(netlink, name, false, err); /* a kernel without IPv6 */
+    if (rc != 0) {
+        return rc;
+    }
+    struct nlmsghdr *message = netlink_begin(netlink, RTM_NEWLINK, 0);
+    struct ifinfomsg *info = put_info(message);
+    info->ifi_flags = info->ifi_change = IFF_UP;
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    return netlink_send(netlink, message, err, "bring a port up");
 }
 
 int link_up(struct netlink *netlink, int index, struct err *err)

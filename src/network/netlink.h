@@ -36,14 +36,15 @@ int link_find(struct netlink *netlink, const char *name, int *ret_index, struct 
 int link_bridge_new(struct netlink *netlink, const char *name, const uint8_t mac[6], unsigned mtu,
                     struct err *err);
 struct veth_options {
-    const char *name; /* our end, put into bridge `master` with hairpin on */
+    const char *name; /* our end, put into bridge `master`, down */
     int master, peer_netns_fd;
     const char *peer_name;
     uint8_t peer_mac[6];
     unsigned mtu;
 };
 int link_veth_new(struct netlink *netlink, const struct veth_options *options, struct err *err);
-int link_hairpin(struct netlink *netlink, const char *name, struct err *err);
+/* Hairpin mode on, no IPv6 address, up. */
+int link_port_up(struct netlink *netlink, const char *name, struct err *err);
 int link_up(struct netlink *netlink, int index, struct err *err);
 int link_delete(struct netlink *netlink, const char *name, struct err *err);
 /* Links in bridge `master`. */

@@ -103,7 +103,7 @@ int pod_link_new(struct netlink *netlink, const struct pods_options *options, ui
             *err = veth_err;
         }
     }
-    rc = rc != 0 ? rc : link_hairpin(netlink, name, err);
+    rc = rc != 0 ? rc : link_port_up(netlink, name, err);
     rc = rc != 0 ? rc : set_addresses(&inside, options, address, err);
     netlink_close(&inside);
     if (rc != 0) {

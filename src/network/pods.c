@@ -24,6 +24,7 @@
 #include "network/pod_link.h"
 
 enum { HOST_PORTS_MAX = 32, REFILL_MAX = 16 };
+#define REFILL_DELAY_NS (100 * NS_PER_MS)
 
 struct pod {
     uint32_t address;
@@ -410,7 +411,11 @@ int pods_attach(struct pods *pods, const struct pod_network_request *request,
     }
     map_set(&pods->by_uid, uid, pod);
     fill_result(pods, uid, pod->address, ret_network);
-    refill_start(pods);
+    if (pods->pool.count * 2 < pods->options.pool) {
+        refill_start(pods);
+    } else if (!timer_armed(&pods->retry)) { /* not while this pod is being started */
+        timer_start(pods->options.loop, &pods->retry, REFILL_DELAY_NS, retry_fire);
+    }
     return 0;
 }
 

@@ -51,6 +51,7 @@ static void make_link(int i, int bridge)
     assert_int_equal(netlink_open(&theirs, fd, NETLINK_ROUTE, NULL), 0);
     veth.peer_netns_fd = fd;
     assert_int_equal(link_veth_new(&ours, &veth, NULL), 0);
+    assert_int_equal(link_port_up(&ours, name, NULL), 0);
     assert_int_equal(link_find(&theirs, "up0", &index, NULL), 0);
     assert_int_equal(link_up(&theirs, index, NULL), 0);
     if (!w.shared) {
