@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "api/val.h"
-#include "base/log.h"
+#include "base/failpoint.h"
 #include "base/metrics.h"
 #include "server/authz/authz.h"
 #include "server/info/info.h"
@@ -160,6 +160,11 @@ void request_start(struct request *request)
 {
     struct failure failure;
     if (authz_check_request(request, &failure) < 0) {
+        request_fail(request, &failure);
+        return;
+    }
+    if (FAILPOINT_ERRNO("server.authorized") != 0) {
+        failure_set(&failure, &request->arena, ERR_INTERNAL, "failpoint server.authorized");
         request_fail(request, &failure);
         return;
     }

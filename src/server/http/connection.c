@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "server/authn/authn.h"
 #include "server/authn/impersonation.h"
 #include "server/http/answer.h"
@@ -144,6 +145,7 @@ static void on_request(void *ctx, struct http_exchange *exchange)
     int code = authn_identify(server, stream_peer_certificate(http_exchange_stream(exchange)),
                               header(http, "authorization"), clock_wall(loop_clock(loop)),
                               &identity, &err);
+    FAILPOINT("server.authenticated");
     if (code < 0) {
         identity = identity_new_anonymous();
     }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "server/server_int.h"
 #include "server/subresource/reverse.h"
 #include "server/subresource/tunnel.h"
@@ -274,6 +275,7 @@ static void opened(void *ctx, struct stream *stream, const struct err *err)
     struct request *request = relay->request;
     struct failure failure;
     relay->opening = false;
+    FAILPOINT("server.relay-opened");
     if (stream != NULL && request->exchange != NULL) {
         start(relay, stream);
         return;

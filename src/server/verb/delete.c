@@ -3,6 +3,7 @@
  * A collection is deleted object by object, WINDOW at a time; an object that vanished meanwhile is
  * no error. The answer lists what was there.
  */
+#include "base/failpoint.h"
 #include "server/server_int.h"
 #include "server/verb/list.h"
 #include "server/verb/verb.h"
@@ -122,6 +123,7 @@ static void start_member(struct collection *collection, const struct object *obj
     change->plan = deletion_plan;
     change->done = member_done;
     collection->in_flight++;
+    FAILPOINT("server.delete-collection");
     change_start(change);
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "server/render.h"
 #include "server/server_int.h"
 #include "server/verb/pages.h"
@@ -206,6 +207,7 @@ struct http_body *list_body_new(struct listing *listing)
     body->first = true;
     render_init(&body->render, listing->request);
     walk_init(&body->walk, listing);
+    FAILPOINT("server.list-page");
     write_head(body);
     return &body->body;
 }

@@ -87,6 +87,7 @@ static void write_event(struct watch *watch, const char *type, const struct obje
 
 static void write_bookmark(struct watch *watch, uint64_t revision, bool initial)
 {
+    FAILPOINT("server.watch-bookmark");
     const struct api_resource *r = watch->render.resource;
     struct buf *out = &watch->pending;
     buf_addz(out, "{\"type\":\"BOOKMARK\",\"object\":");
@@ -151,6 +152,7 @@ static bool produce_live(struct watch *watch)
         return true;
     }
     if (got > 0) {
+        FAILPOINT("server.watch-event");
         if (watch_translate(&watch->filter, &event, &type, &object)) {
             write_event(watch, names[type], object);
             object_unref(object);
@@ -208,6 +210,7 @@ static void body_free(struct http_body *base)
 {
     struct watch *watch = container_of(base, struct watch, body);
     struct request *request = watch->request;
+    FAILPOINT("server.watch-close");
     if (watch->cursor != NULL) {
         cursor_close(watch->cursor);
     }

@@ -64,6 +64,7 @@ static void on_written(struct write *write)
     write->result = NULL;
     settle(change, write->code == 0);
     if (write->code == 0) {
+        FAILPOINT("server.before-answer"); /* durable, and nobody was told */
         change->result = result;
         finish(change);
         return;
@@ -110,7 +111,14 @@ static void submit(struct change *change, struct object *next)
         .loop = change->loop,
         .done = on_written,
     };
-    FAILPOINT("server.before-submit");
+    if (FAILPOINT_ERRNO("server.before-submit") != 0) {
+        object_unref(next);
+        settle(change, false);
+        failure_set(&change->failure, &change->arena, ERR_INTERNAL,
+                    "failpoint server.before-submit");
+        finish(change);
+        return;
+    }
     sequencer_submit(change->server->sequencer, &change->write);
 }
 

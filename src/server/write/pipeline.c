@@ -4,6 +4,7 @@
 #include "server/write/pipeline.h"
 
 #include "api/fields.h"
+#include "base/failpoint.h"
 #include "server/admission/admission.h"
 #include "server/server_int.h"
 #include "server/write/deletion.h"
@@ -174,6 +175,7 @@ int pipeline_create(struct request *request, struct change *change, struct val *
     if (code < 0) {
         return code;
     }
+    FAILPOINT("server.admitted");
     *ret_plan = (struct plan){PLAN_CREATE, object};
     return 0;
 }

@@ -3,6 +3,7 @@
  * A file is blocks, separated by a line "---"; each file gets a server of its own. In a block:
  *   as USER [GROUP...]         who asks from here on (default: admin system:masters)
  *   advance SECONDS            virtual time passes
+ *   failpoint SPEC             as failpoint_arm() takes it
  *   METHOD TARGET              then headers "name: value", an empty line, the body
  *   => STATUS                  then expectations:
  *     PATH = TEXT              the value at a dotted path (numbers index arrays, \. is a dot)
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/map.h"
 #include "core.h"
 #include "io/file.h"
@@ -235,6 +237,8 @@ static void step(struct run *run, struct str line)
         act_as(run, rest);
     } else if (str_is(word, "advance") && str_u64(rest, &seconds)) {
         loop_run_for(run->core.loop, (int64_t)seconds * NS_PER_S);
+    } else if (str_is(word, "failpoint")) {
+        assert_true(failpoint_arm(rest));
     } else if (str_is(word, "stream")) {
         struct core_answer *kept = mem_new(struct core_answer);
         *kept = run->answer;
