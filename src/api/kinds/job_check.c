@@ -401,9 +401,11 @@ static void template_fixed(struct field_errors *errors, const struct val *next,
         if (metadata != NULL && labels != NULL) {
             val_set(copy, STR("metadata"), val_copy(errors->arena, labels));
         }
-        if (semantic_equal(copy, was)) {
-            return;
+        if (!semantic_equal(copy, was)) {
+            field_invalid_val(errors, AT(AT(AT(NULL, "spec"), "template"), "spec"),
+                              val_get(now, "spec"), "field is immutable");
         }
+        return;
     }
     field_invalid_val(errors, AT(AT(NULL, "spec"), "template"), now, "field is immutable");
 }
@@ -412,6 +414,7 @@ static void status_fixed(struct field_errors *errors, const struct val *next, co
 {
     static const char *const counters[] = {"failed", "succeeded"};
     const struct path *path = AT(NULL, "status");
+    check_not_negative(errors, AT(path, "active"), val_path(next, "status.active"));
     for (int i = 0; i < 2; i++) {
         int64_t now = val_int(val_get_str(val_get(next, "status"), str_of(counters[i])), 0);
         int64_t was = val_int(val_get_str(val_get(old, "status"), str_of(counters[i])), 0);

@@ -10,6 +10,15 @@ static const char *const effects[] = {"NoSchedule", "PreferNoSchedule", "NoExecu
 
 static void defaults(struct arena *arena, struct val *node)
 {
+    struct val *spec = val_get(node, "spec");
+    struct str cidr = val_text(val_get(spec, "podCIDR"));
+    struct str first = val_text(val_at(val_get(spec, "podCIDRs"), 0));
+    if (cidr.n > 0 && !str_eq(cidr, first)) { /* the old field wins, as the API converts them */
+        struct val *list = default_put(spec, STR("podCIDRs"), val_new(arena, VAL_ARRAY));
+        val_append(list, val_new_text(arena, cidr))->field = list->field;
+    } else if (cidr.n == 0 && first.n > 0) {
+        default_put(spec, STR("podCIDR"), val_new_text(arena, first));
+    }
     struct val *status = val_get(node, "status");
     struct val *capacity = val_get(status, "capacity");
     default_resource_list(arena, capacity);

@@ -169,6 +169,12 @@ static void defaults(struct arena *arena, struct val *pod)
 
 static void validate(struct api_context *ctx, const struct val *pod, struct field_errors *errors)
 {
+    const struct str mirror = STR("kubernetes.io/config.mirror");
+    const struct val *mark = val_get_str(val_path(pod, "metadata.annotations"), mirror);
+    if (mark != NULL && val_text(val_path(pod, "spec.nodeName")).n == 0) {
+        field_invalid(errors, AT_KEY(AT(AT(NULL, "metadata"), "annotations"), mirror),
+                      val_text(mark), "must set spec.nodeName if mirror pod annotation is set");
+    }
     pod_spec_check(errors, AT(NULL, "spec"), val_get(pod, "spec"), true);
     (void)ctx;
 }

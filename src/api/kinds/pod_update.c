@@ -179,6 +179,7 @@ static void ephemeral_check(struct field_errors *errors, const struct val *next,
                             STR_ARG(name));
         }
     }
+    container_list_check(errors, path, now, CONTAINER_EPHEMERAL, val_get(next, "spec"));
 }
 
 /* A container that has ended for good does not come back. */

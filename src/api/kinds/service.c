@@ -177,6 +177,7 @@ static void drop_for_type(struct val *spec, const struct val *was)
         drop_if_kept(spec, was, "clusterIP");
         drop_if_kept(spec, was, "ipFamilies");
         drop_if_kept(spec, was, "ipFamilyPolicy");
+        drop_if_kept(spec, was, "internalTrafficPolicy");
     }
 }
 

@@ -2,6 +2,7 @@
  * are allocated. */
 #include "api/kinds/endpoint_parts.h"
 #include "api/kinds/service.h"
+#include "api/semantic.h"
 
 static const char *const types[] = {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort", NULL};
 static const char *const protocols[] = {"SCTP", "TCP", "UDP", NULL};
@@ -144,6 +145,12 @@ static void addresses_check(struct field_errors *errors, const struct path *path
             address_check(errors, AT_INDEX(at, i), val_text(ip));
             int family = name_ip_parse(val_text(ip), bytes);
             seen[family == 6] += family != 0;
+            struct str wanted = val_text(val_at(val_get(spec, "ipFamilies"), i));
+            if (family != 0 && wanted.n > 0 && !str_is(wanted, family == 4 ? "IPv4" : "IPv6")) {
+                field_invalid(errors, AT_INDEX(at, i), val_text(ip),
+                              "expected an %.*s value as indicated by `ipFamilies[%u]`",
+                              STR_ARG(wanted), i);
+            }
         }
         i++;
     }
@@ -312,6 +319,11 @@ void service_validate_update(struct api_context *ctx, const struct val *next, co
 {
     const struct val *spec = val_get(next, "spec"), *was = val_get(old, "spec");
     const struct path *path = AT(NULL, "spec");
+    if (strcmp(ctx->subresource, "status") == 0 && !service_type_is(spec, "LoadBalancer") &&
+        val_count(val_path(next, "status.loadBalancer.ingress")) > 0) {
+        field_forbidden(errors, AT(AT(AT(NULL, "status"), "loadBalancer"), "ingress"),
+                        "may only be used when `spec.type` is 'LoadBalancer'");
+    }
     if (ctx->subresource[0] != '\0' || service_type_is(spec, "ExternalName") ||
         service_type_is(was, "ExternalName")) {
         return;
@@ -326,9 +338,15 @@ void service_validate_update(struct api_context *ctx, const struct val *next, co
         field_invalid_val(errors, at, val_get(spec, "clusterIPs"), "may not change once set");
     }
     struct str family = val_text(val_at(val_get(was, "ipFamilies"), 0));
-    if (family.n > 0 && !str_eq(family, val_text(val_at(val_get(spec, "ipFamilies"), 0)))) {
+    if (family.n > 0 && !str_eq(before, now) &&
+        !str_eq(family, val_text(val_at(val_get(spec, "ipFamilies"), 0)))) {
         field_invalid_val(errors, AT_INDEX(AT(path, "ipFamilies"), 0), val_get(spec, "ipFamilies"),
                           "may not change once set");
+    }
+    const struct val *class = val_get(spec, "loadBalancerClass");
+    if (service_type_is(was, "LoadBalancer") && service_type_is(spec, "LoadBalancer") &&
+        !semantic_equal(class, val_get(was, "loadBalancerClass"))) {
+        field_invalid_val(errors, AT(path, "loadBalancerClass"), class, "may not change once set");
     }
     int64_t health = val_int(val_get(was, "healthCheckNodePort"), 0);
     if (health != 0 && service_type_is(was, "LoadBalancer") &&

@@ -183,6 +183,11 @@ static void counts_check(struct field_errors *errors, const struct val *status)
     int64_t ready = val_int(val_get(status, "readyReplicas"), 0);
     int64_t available = val_int(val_get(status, "availableReplicas"), 0);
     int64_t updated = val_int(val_get(status, "updatedReplicas"), 0);
+    int64_t labeled = val_int(val_get(status, "fullyLabeledReplicas"), 0);
+    if (labeled > replicas && val_get(status, "fullyLabeledReplicas") != NULL) {
+        field_invalid_int(errors, AT(path, "fullyLabeledReplicas"), labeled,
+                          "cannot be greater than status.replicas");
+    }
     if (updated > replicas) {
         field_invalid_int(errors, AT(path, "updatedReplicas"), updated,
                           "cannot be greater than status.replicas");
