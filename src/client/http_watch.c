@@ -115,6 +115,9 @@ static void report(struct client_watch *watch, int status, struct str body, cons
     if (err->code == 0) {
         http_status_error(status, body, &why);
     }
+    if (why.code == ERR_GONE || why.code == ERR_EXPIRED) {
+        return; /* everyday */
+    }
     LOG_WARN("client", "watching fails, trying again", LOG_Z("resource", watch->resource->plural),
              LOG_Z("group", watch->resource->group), LOG_ERR(&why));
 }

@@ -26,6 +26,7 @@ struct server {
     struct listener *listener;
     int port;
     int lists, watches, connections;
+    bool absent; /* lists answer 404 */
     bool gone;   /* the next watch answers 410 */
     bool expire; /* the next second page answers 410 */
     char last_query[512], last_path[256], last_body[512], last_auth[128], last_type[64];
@@ -77,6 +78,10 @@ static void gone(struct http_exchange *exchange)
 static void on_list(struct server *server, struct http_exchange *exchange, struct str query)
 {
     server->lists++;
+    if (server->absent) {
+        answer(exchange, 404, "404 page not found");
+        return;
+    }
     if (!str_contains(query, STR("continue="))) {
         answer(exchange, 200,
                LIST("10", ",\"continue\":\"next page\"", ITEM("a", "4") "," ITEM("b", "5")));
@@ -397,6 +402,20 @@ static void gone_leads_to_a_new_list(void **state)
     end(&rig);
 }
 
+static void what_is_not_served_is_empty(void **state)
+{
+    struct rig rig;
+    begin(&rig);
+    rig.server.absent = true;
+    client_watch(rig.client, &(struct client_watch_options){.resource = configmaps()}, &watch_ops,
+                 &rig.seen);
+    run(&rig, 2);
+    assert_string_equal(rig.seen.text, "[]");
+    nap(&rig, 300 * NS_PER_MS);
+    assert_int_equal(rig.server.lists, 1);
+    end(&rig);
+}
+
 static void a_server_that_comes_back_is_resumed(void **state)
 {
     struct rig rig;
@@ -433,6 +452,7 @@ int main(void)
         cmocka_unit_test(requests_and_errors),
         cmocka_unit_test(lists_in_pages_then_watches),
         cmocka_unit_test(gone_leads_to_a_new_list),
+        cmocka_unit_test(what_is_not_served_is_empty),
         cmocka_unit_test(a_server_that_comes_back_is_resumed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

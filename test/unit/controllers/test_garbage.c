@@ -224,6 +224,72 @@ static void a_namespace_is_emptied(void **state)
     bench_done(&bench);
 }
 
+/* ---- crashes ---- */
+
+static const struct controller *const both[] = {&controller_namespace, &controller_service_account,
+                                                &controller_garbage, NULL};
+
+struct crash {
+    struct loop *loop;
+    int left;
+};
+
+static bool crash_after(void *ctx, const struct client_request *request, struct object *object)
+{
+    struct crash *crash = ctx;
+    if (--crash->left == 0) {
+        loop_stop(crash->loop);
+    }
+    return true;
+}
+
+static int delete_all_with_crash(int at, bool foreground)
+{
+    struct bench bench;
+    struct crash crash = {.left = at};
+    bench_init(&bench, 50 + (uint64_t)at, both);
+    crash.loop = bench.loop;
+    make_namespace(&bench, "default");
+    make(&bench, "a", NULL, false);
+    make(&bench, "b", "a", true);
+    make(&bench, "c", "b", true);
+    make(&bench, "d", "b", false);
+    make(&bench, "e", NULL, false);
+    bench_run(&bench, 2);
+    fake_api_hooks(bench.api, NULL, crash_after, &crash);
+    delete_with(&bench, "a", foreground ? "Foreground" : "Background");
+    for (int i = 0; i < 200; i++) {
+        bool was = crash.left > 0;
+        loop_run_for(bench.loop, 50 * NS_PER_MS);
+        if (was && crash.left <= 0) {
+            bench_stop(&bench);
+            bench_start(&bench);
+        }
+        if (i == 100) {
+            assert_int_equal(fake_count(bench.api, CONFIGMAPS), 1);
+            fake_delete(bench.api, NAMESPACES, "", "default", NULL);
+        }
+    }
+    bench_run(&bench, 30);
+    assert_int_equal(fake_count(bench.api, CONFIGMAPS), 0);
+    assert_int_equal(fake_count(bench.api, kind("", "serviceaccounts")), 0);
+    assert_int_equal(fake_count(bench.api, NAMESPACES), 0);
+    bench_quiet(&bench, 600);
+    bench_done(&bench);
+    return at - crash.left; /* writes seen */
+}
+
+static void a_crash_after_any_write_leaves_nothing(void **state)
+{
+    for (int foreground = 0; foreground < 2; foreground++) {
+        int writes = delete_all_with_crash(1000, foreground == 1);
+        assert_true(writes >= 5);
+        for (int at = 1; at <= writes; at++) {
+            delete_all_with_crash(at, foreground == 1);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +301,7 @@ int main(void)
         cmocka_unit_test(one_of_two_owners_goes),
         cmocka_unit_test(a_namespace_has_its_fixtures),
         cmocka_unit_test(a_namespace_is_emptied),
+        cmocka_unit_test(a_crash_after_any_write_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
