@@ -32,6 +32,7 @@ enum {
     SERVER_UID = 64222,
     SOCKETS_MAX = 2
 }; /* a uid of no one, unless the system has a user "cox" */
+enum { FIRST_DELAY_MS = 10, STEADY_S = 2 }; /* restarts */
 enum child_kind { CHILD_SERVER, CHILD_AGENT, CHILD_COUNT };
 
 struct child {
@@ -40,7 +41,7 @@ struct child {
     bool wanted;
     struct process *process;
     struct timer restart;
-    int64_t delay_ns;
+    int64_t delay_ns, started_ns; /* of the next restart; of the last start, monotonic */
 };
 
 struct supervisor {
@@ -284,6 +285,7 @@ static void on_child_exit(void *ctx, struct process *process, int status);
 static int child_start(struct child *child, struct err *err)
 {
     struct supervisor *s = child->supervisor;
+    child->started_ns = loop_mono(s->loop);
     bool server = child == &s->children[CHILD_SERVER];
     const char *argv[] = {"/proc/self/exe", child->role, NULL};
     const char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL,
@@ -369,6 +371,9 @@ static void on_child_exit(void *ctx, struct process *process, int status)
     } else if (s->stopping) {
         stop_if_alone(s);
     } else {
+        /* one that ran for a while is started again at once; one that keeps dying, ever later */
+        bool steady = loop_mono(s->loop) - child->started_ns > STEADY_S * NS_PER_S;
+        child->delay_ns = steady ? FIRST_DELAY_MS * NS_PER_MS : child->delay_ns;
         LOG_WARN("supervisor", "a child ended and is started again", LOG_Z("child", child->role),
                  LOG_I("status", status), LOG_I("delay_ms", child->delay_ns / NS_PER_MS));
         timer_start(s->loop, &child->restart, child->delay_ns, on_restart);
@@ -457,8 +462,10 @@ int supervisor_main(int argc, char **argv, unsigned roles)
     static const char *const names[] = {"server-process", "agent-process"};
     for (int i = 0; i < CHILD_COUNT; i++) {
         bool wanted = (roles & (ROLE_UP | (i == CHILD_SERVER ? ROLE_SERVER : ROLE_AGENT))) != 0;
-        s.children[i] = (struct child){
-            .supervisor = &s, .role = names[i], .wanted = wanted, .delay_ns = 200 * NS_PER_MS};
+        s.children[i] = (struct child){.supervisor = &s,
+                                       .role = names[i],
+                                       .wanted = wanted,
+                                       .delay_ns = FIRST_DELAY_MS * NS_PER_MS};
     }
     umask(077);
     int rc = open_all(&s, &err);

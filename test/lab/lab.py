@@ -118,8 +118,16 @@ class Node:
                     found[role] = int(child)
         return found
 
-    def kill(self, role, sig=signal.SIGKILL):
-        os.kill(self.children()[role], sig)
+    def kill(self, role, sig=signal.SIGKILL, seconds=10):
+        """Kills a child, as soon as there is one, and waits until it is gone."""
+        end = time.monotonic() + seconds
+        while role not in self.children():
+            assert time.monotonic() < end, f"no {role} within {seconds} s: {self.log()[-2000:]}"
+            time.sleep(0.005)
+        pid = self.children()[role]
+        os.kill(pid, sig)
+        while self.children().get(role) == pid:
+            time.sleep(0.002)
 
     def stop(self):
         if self.process and self.process.poll() is None:
