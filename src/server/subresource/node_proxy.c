@@ -2,12 +2,13 @@
  *
  * The server authorizes, finds the node, and passes bytes: an upgraded stream (WebSocket, SPDY) is
  * a tunnel to the kubelet surface of the node, which speaks these protocols itself; anything else
- * is one HTTP/1.1 exchange whose answer is streamed back. Nothing is followed (redirects are passed
- * on as they are only from pods, never from nodes), credentials never leave: Authorization, Cookie
- * and Impersonate-* headers are dropped. Only 101 turns a connection into a tunnel.
+ * is one HTTP/1.1 exchange whose answer is streamed back. Redirects are never followed; one from a
+ * node is an error, one from a pod loses a Location that leads elsewhere. Credentials never leave:
+ * Authorization, Cookie and Impersonate-* headers are dropped. Only 101 makes a tunnel.
  */
 #include <stdlib.h>
 
+#include "api/names.h"
 #include "server/server_int.h"
 #include "server/subresource/relay.h"
 #include "server/subresource/subresource.h"
@@ -273,6 +274,31 @@ static void to_node(struct request *request)
     relay_to_node(request, name, tail_with_query(request));
 }
 
+/* Addresses that no pod has, but that something on this machine or its cloud answers: whoever
+ * writes a pod's status or an EndpointSlice must not get the server to ask there (security.md,
+ * SSRF). */
+static bool is_forbidden_address(struct str ip)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    uint8_t b[16];
+    int family = name_ip_parse(ip, b);
+    if (family == 6 && memcmp(b, mapped, sizeof mapped) == 0) {
+        memmove(b, b + 12, 4);
+        family = 4;
+    }
+    if (family == 4) {
+        return b[0] == 0 || b[0] == 127 || (b[0] == 169 && b[1] == 254) || b[0] >= 224;
+    }
+    if (family == 6) {
+        bool zero = true;
+        for (int i = 0; i < 15; i++) {
+            zero = zero && b[i] == 0;
+        }
+        return zero || b[0] == 0xff || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+    }
+    return true;
+}
+
 static void dial_or_refuse(struct request *request, struct str scheme, struct str ip, int64_t port)
 {
     if (str_is(scheme, "https")) {
@@ -283,6 +309,10 @@ static void dial_or_refuse(struct request *request, struct str scheme, struct st
     if (ip.n == 0 || port <= 0 || port > 65535) {
         fail(request, ERR_UNAVAILABLE, "no endpoints available for \"%.*s\"",
              STR_ARG(request->route.name));
+        return;
+    }
+    if (is_forbidden_address(ip)) {
+        fail(request, ERR_FORBIDDEN, "address not allowed");
         return;
     }
     bool v6 = memchr(ip.p, ':', ip.n) != NULL;

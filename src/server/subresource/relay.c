@@ -58,7 +58,11 @@ static size_t pass_headers(const struct http_header *from, size_t count, bool to
 {
     size_t n = 0;
     for (size_t i = 0; i < count && n < HEADERS_MAX; i++) {
-        if (!is_hop_header(from[i].name) && !(to_peer && is_secret_header(from[i].name))) {
+        bool elsewhere =
+            !to_peer && str_is(from[i].name, "location") &&
+            (str_contains(from[i].value, STR("://")) || str_starts(from[i].value, STR("//")));
+        if (!is_hop_header(from[i].name) && !elsewhere &&
+            !(to_peer && is_secret_header(from[i].name))) {
             to[n++] = from[i];
         }
     }
