@@ -76,8 +76,9 @@ void stream_unread(struct stream *stream, const void *bytes, size_t size);
 void stream_pause(struct stream *stream); /* stop reading: back-pressure on the peer */
 void stream_resume(struct stream *stream);
 void stream_shutdown(struct stream *stream); /* half-close after what is queued */
-void stream_close(
-    struct stream *stream); /* flushes for at most 1 s, then closes; on_close follows */
+/* Flushes as long as the peer goes on taking bytes (10 s from one to the next), waits up to a
+ * second for the peer's end, then closes; on_close follows. */
+void stream_close(struct stream *stream);
 void stream_abort(struct stream *stream, enum err_code code, const char *why); /* closes now */
 
 struct str stream_alpn(const struct stream *stream); /* "h2", "http/1.1" or empty */

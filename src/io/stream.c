@@ -2,8 +2,9 @@
  *
  * Invariants: on_close is called exactly once, from the handle's close callback, so never from
  * inside another call on the stream; after stream_close() or a failure nothing but on_close
- * follows. A stream that was closed by its owner flushes, says its end, and discards input until
- * the peer's end (so that no reset destroys what was just sent), all within one second. Input is
+ * follows. A stream that was closed by its owner flushes for as long as the peer takes bytes,
+ * says its end, and discards input until the peer's end, at most a second (so that no reset
+ * destroys what was just sent). Input is
  * delivered from buffers that the loop's streams share. Writing is left to stream_write.c,
  * connecting to dial.c, accepting to listener.c, records to tls_session.c.
  */
@@ -18,7 +19,8 @@
 #include "io/stream_int.h"
 
 enum { NAME_SIZE = 80 };
-#define CLOSE_TIMEOUT_NS NS_PER_S
+#define LINGER_NS    NS_PER_S        /* for the peer's end, once everything is out */
+#define LAST_BYTE_NS (10 * NS_PER_S) /* for the peer to take the next bytes of what is queued */
 
 struct stream_names {
     char peer[NAME_SIZE], local[NAME_SIZE];
@@ -120,7 +122,18 @@ static void loop_gone(struct loop_closer *closer)
 
 static void on_close_timeout(struct timer *timer)
 {
-    stream_finish(container_of(timer, struct stream, timer));
+    struct stream *stream = container_of(timer, struct stream, timer);
+    if (stream_queued(stream) > 0 && stream->sent != stream->close_sent) {
+        stream->close_sent = stream->sent;
+        timer_start(stream->loop, timer, LAST_BYTE_NS, on_close_timeout);
+    } else {
+        stream_finish(stream);
+    }
+}
+
+void stream_linger(struct stream *stream)
+{
+    timer_start(stream->loop, &stream->timer, LINGER_NS, on_close_timeout);
 }
 
 void stream_close(struct stream *stream)
@@ -137,7 +150,9 @@ void stream_close(struct stream *stream)
     buf_done(&stream->stash);
     buf_done(&stream->unread);
     timer_stop(&stream->drain);
-    timer_start(stream->loop, &stream->timer, CLOSE_TIMEOUT_NS, on_close_timeout);
+    stream->close_sent = stream->sent;
+    timer_start(stream->loop, &stream->timer, stream_queued(stream) > 0 ? LAST_BYTE_NS : LINGER_NS,
+                on_close_timeout);
     stream->shut = true;
     stream->paused = false;
     stream_start_reading(stream);

@@ -79,10 +79,10 @@ struct stream {
     struct write_chunk *pinned; /* plain: the last one that libuv points into */
     size_t queued;              /* plaintext not yet handed down */
     size_t write_size;          /* plain: of the write in flight */
-    uint64_t sent;
-    size_t begin_size;  /* between stream_write_begin and _end */
-    struct buf control; /* TLS: records made outside a flush */
-    struct buf cipher;  /* TLS: what the kernel did not take; in flight when request_busy */
+    uint64_t sent, close_sent;  /* close_sent: when the closing timer last looked */
+    size_t begin_size;          /* between stream_write_begin and _end */
+    struct buf control;         /* TLS: records made outside a flush */
+    struct buf cipher;          /* TLS: what the kernel did not take; in flight when request_busy */
     size_t cipher_done;
     struct buf stash;  /* TLS: undecrypted input left over by a pause */
     struct buf unread; /* plaintext to deliver first */
@@ -102,6 +102,7 @@ void stream_opened(struct stream *stream); /* after the handshake */
 void stream_fail(struct stream *stream, enum err_code code, int os_errno, const char *what);
 void stream_finish(struct stream *stream); /* closes the handle now */
 void stream_handle_closed(uv_handle_t *handle);
+void stream_linger(struct stream *stream); /* closing, and everything is out */
 void stream_start_reading(struct stream *stream);
 void stream_queue_flush(struct stream *stream);
 void stream_flush(struct stream *stream);

@@ -351,6 +351,9 @@ static void on_shut(uv_shutdown_t *request, int status)
 static void send_end(struct stream *stream)
 {
     stream->shut_sent = true;
+    if (stream->state == STREAM_CLOSING) {
+        stream_linger(stream);
+    }
     stream->request.shutdown = (uv_shutdown_t){.data = stream};
     int rc = uv_shutdown(&stream->request.shutdown, &stream->uv.stream, on_shut);
     if (rc == 0) {

@@ -271,6 +271,32 @@ static void test_terminal_and_pipe(void **state)
     }
 }
 
+/* What is queued when a stream is closed reaches a slow reader whole. */
+static void resume_slow(struct timer *timer)
+{
+    stream_resume(container_of(timer, struct pair, timer)->client);
+}
+
+static void test_close_flushes(void **state)
+{
+    struct pair pair = {.loop = loop_new(), .want = 3000001};
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    pair.server = stream_from_fd(pair.loop, fds[0], &server_ops, &pair);
+    pair.client = stream_from_fd(pair.loop, fds[1], &client_ops, &pair);
+    char *bytes = mem_alloc(3000000);
+    for (size_t i = 0; i < 3000000; i++) {
+        bytes[i] = (char)(i * 7 >> 3);
+    }
+    stream_write_shared(pair.server, bytes, 3000000, free, bytes);
+    stream_close(pair.server);
+    stream_pause(pair.client);
+    timer_start(pair.loop, &pair.timer, 1200 * NS_PER_MS, resume_slow);
+    loop_run(pair.loop);
+    assert_int_equal(pair.got, 3000000);
+    loop_free(pair.loop);
+}
+
 /* Every call to the outside fails once, with and without TLS: both sides end, once, and what came
  * through is a prefix (client_read checks the bytes). */
 static int calls_left;
@@ -538,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_loop_freed_first),
         cmocka_unit_test(test_terminal_and_pipe),
+        cmocka_unit_test(test_close_flushes),
         cmocka_unit_test(test_each_call_fails),
         cmocka_unit_test(test_each_call_fails_tls),
         cmocka_unit_test(test_tls),
