@@ -13,11 +13,13 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "node/runtime/cgroup.h"
+#include "node/runtime/spawn.h"
 
 enum { CONFIG_MAX = 4 * 1024 * 1024 };
 
 struct exec {
     struct process *process;
+    const char *mounts[2]; /* what to hide, what to seal: as for the monitor (spawn.c) */
     void (*on_exit)(void *ctx, int exit_status);
     void *ctx;
     char *pid_file, *id;
@@ -44,6 +46,12 @@ static int process_document(struct run *run, const struct exec_options *options,
     }
     *ret_fd = fd;
     return 0;
+}
+
+static bool enter_mounts(void *arg)
+{
+    const char **mounts = arg;
+    return spawn_hide(mounts[0], mounts[1]);
 }
 
 static void on_process_exit(void *ctx, struct process *process, int exit_status)
@@ -75,6 +83,8 @@ int exec_start(struct run *run, const struct exec_options *options,
     hex_encode(random, sizeof random, hex);
     exec->pid_file = mem_printf("%s/exec-%s.pid", run->dir, hex);
     exec->id = mem_dupz(run->id);
+    exec->mounts[0] = cgroup_hide_path();
+    exec->mounts[1] = agent->runtime.program(agent->runtime.ctx);
     exec->on_exit = on_exit;
     exec->ctx = ctx;
     struct process_options child = {
@@ -84,8 +94,9 @@ int exec_start(struct run *run, const struct exec_options *options,
         .stdout_fd = options->stdout_fd,
         .stderr_fd = options->stderr_fd,
         .new_session = true,
-        .new_mount_namespace = cgroup_hide_path() != NULL,
-        .unmount = cgroup_hide_path()};
+        .new_mount_namespace = true,
+        .before_exec = enter_mounts,
+        .before_exec_arg = exec->mounts};
     child.fds[0].ours = document;
     child.fds[0].theirs = 3;
     child.fd_count = 1;

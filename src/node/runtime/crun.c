@@ -168,7 +168,8 @@ static int start_created(struct crun *crun, const char *id, struct err *err)
                                     .stdout_fd = -1,
                                     .stderr_fd = -1,
                                     .mount_namespace = true,
-                                    .unmount = crun->hide};
+                                    .hide = crun->hide,
+                                    .seal = crun->crun_path};
     struct buf output BUF_CLEANUP = BUF_INIT;
     int status;
     int rc = spawn_run(&options, 30000, &status, &output, err);
@@ -233,7 +234,8 @@ static int start_monitor(struct crun *crun, const struct runtime_create *create,
                                     .stdout_fd = -1,
                                     .stderr_fd = -1,
                                     .mount_namespace = true,
-                                    .unmount = crun->hide,
+                                    .hide = crun->hide,
+                                    .seal = crun->crun_path,
                                     .overlay = overlay,
                                     .overlay_target = rootfs,
                                     .new_session = true};
@@ -365,6 +367,11 @@ static const char *const *crun_exec_argv(void *ctx, struct arena *arena, const c
     return argv;
 }
 
+static const char *crun_program(void *ctx)
+{
+    return ((struct crun *)ctx)->crun_path;
+}
+
 struct runtime_ops crun_ops(struct crun *crun)
 {
     return (struct runtime_ops){.start = crun_start,
@@ -372,5 +379,6 @@ struct runtime_ops crun_ops(struct crun *crun)
                                 .signal = crun_signal,
                                 .remove = crun_remove,
                                 .exec_argv = crun_exec_argv,
+                                .program = crun_program,
                                 .ctx = crun};
 }

@@ -47,6 +47,8 @@ struct runtime_ops {
     const char *const *(*exec_argv)(void *ctx, struct arena *arena, const char *id,
                                     const char *process_json_path, const char *console_socket,
                                     const char *pid_file);
+    /* The program that exec_argv starts: sealed in the mount namespace it runs in. */
+    const char *(*program)(void *ctx);
     void *ctx;
 };
 

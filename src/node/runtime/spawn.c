@@ -45,6 +45,18 @@ static bool step(struct child *child, const char *name, long result)
     return true;
 }
 
+bool spawn_hide(const char *hide, const char *seal)
+{
+    /* Covered, not unmounted: an unmount waits for all CPUs. Writable: crun makes a folder there.
+     */
+    if (hide != NULL && mount("none", hide, "tmpfs", 0, "size=64k") != 0) {
+        return false;
+    }
+    /* crun that runs from a read-only mount needs no copy of itself (CVE-2019-5736). */
+    return seal == NULL || (mount(seal, seal, NULL, MS_BIND, NULL) == 0 &&
+                            mount("", seal, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) == 0);
+}
+
 static bool enter_mounts(struct child *child)
 {
     const struct spawn_options *o = child->options;
@@ -52,9 +64,8 @@ static bool enter_mounts(struct child *child)
         !step(child, "make / a slave", mount("none", "/", NULL, MS_SLAVE | MS_REC, NULL))) {
         return false;
     }
-    if (o->unmount != NULL && umount2(o->unmount, MNT_DETACH) != 0 && errno != EINVAL &&
-        errno != ENOENT) {
-        return step(child, "hide the unified cgroup tree", -1);
+    if (!step(child, "hide cgroups and seal the runtime", spawn_hide(o->hide, o->seal) ? 0 : -1)) {
+        return false;
     }
     if (o->overlay != NULL &&
         !step(child, "mount the root file system",

@@ -21,7 +21,8 @@ struct spawn_options {
     } fds[SPAWN_FDS_MAX];
     size_t fd_count;
     bool mount_namespace; /* a private one, in which: */
-    const char *unmount;  /*   this path is unmounted (NULL: none) */
+    const char *hide;     /*   an empty file system covers this folder (NULL: none) */
+    const char *seal;     /*   this program is read-only (NULL: none) */
     const char *overlay;  /*   overlayfs options, mounted on overlay_target (NULL: none) */
     const char *overlay_target;
     struct {
@@ -31,6 +32,9 @@ struct spawn_options {
     size_t mount_count;
     bool new_session;
 };
+/* In a child that has a mount namespace of its own, async-signal-safe: covers `hide`, seals `seal`
+ * (each may be NULL). False: errno says why. */
+bool spawn_hide(const char *hide, const char *seal);
 /* The child's pid. A step that fails before exec is reported here, with its errno. */
 int spawn_start(const struct spawn_options *options, pid_t *ret_pid, struct err *err);
 /* Waits; exit status 0..255 or 128+signal. timeout_ms < 0: for ever; past it the child is killed.
