@@ -477,13 +477,13 @@ static void find_entry(struct pods *pods, const char *name)
         return; /* ports file: read with its pod */
     }
     char *path MEM_CLEANUP = mem_printf("%s/%s", pods->state_dir, name);
-    if (!address_parse(address_text, &address) || !namespace_is_bound(path) ||
-        !address_pool_mark(&pods->addresses, address)) {
+    if (!address_parse(address_text, &address) || !namespace_is_bound(path)) {
         char *ports MEM_CLEANUP = ports_path(pods, uid);
         namespace_unbind(path, NULL);
         unlink(ports);
         return;
     }
+    address_pool_mark(&pods->addresses, address); /* false: from before the range was changed */
     struct pod *pod = mem_new(struct pod);
     pod->address = address;
     load_ports(pods, uid, pod);

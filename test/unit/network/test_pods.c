@@ -182,6 +182,29 @@ static void the_range_ends(void **state)
     network_free(network);
 }
 
+/* The node got another range: pods that run keep their old address, new ones get a new one. */
+static void another_range(void **state)
+{
+    struct network *network = start();
+    struct network_options with = options();
+    struct pod_network old = attach(network, "uid-old");
+    network_free(network);
+    netns_test_run(loop, 20);
+    with.pod_cidr = STR("10.244.5.0/24");
+    assert_int_equal(network_new(&with, &network, NULL), 0);
+    netns_test_run(loop, 100);
+    struct pod_network again = attach(network, "uid-old"), fresh = attach(network, "uid-new");
+    assert_string_equal(again.ip, old.ip);
+    assert_string_equal(fresh.ip, "10.244.5.2");
+    int listener = netns_test_listen(old.netns_path, SOCK_STREAM, old.ip, 80);
+    expect_reach(fresh.netns_path, old.ip, listener);
+    close(listener);
+    detach(network, "uid-old");
+    detach(network, "uid-new");
+    netns_test_run(loop, 100);
+    network_free(network);
+}
+
 static void count_link(void *ctx, const char *name)
 {
     ++*(int *)ctx;
@@ -221,9 +244,10 @@ static void named_namespaces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pods_reach_each_other),  cmocka_unit_test(a_new_agent_finds_them),
-        cmocka_unit_test(host_ports_work),        cmocka_unit_test(the_range_ends),
-        cmocka_unit_test(removal_leaves_nothing), cmocka_unit_test(named_namespaces),
+        cmocka_unit_test(pods_reach_each_other), cmocka_unit_test(a_new_agent_finds_them),
+        cmocka_unit_test(host_ports_work),       cmocka_unit_test(the_range_ends),
+        cmocka_unit_test(another_range),         cmocka_unit_test(removal_leaves_nothing),
+        cmocka_unit_test(named_namespaces),
     };
     if (!netns_test_enter()) {
         print_message("skipped: needs root and namespaces\n");
