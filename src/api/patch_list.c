@@ -214,10 +214,40 @@ static struct val *weave(struct list *list)
     return result;
 }
 
+/* What the patch sets must stand in `order`, and in that order. */
+static int check_order(struct list *list, const struct val *patch, const struct val *order)
+{
+    const struct val *at = order->child;
+    VAL_EACH (it, patch) {
+        struct str key, other;
+        if (is_special(it)) {
+            continue;
+        }
+        int rc = key_of(list, it, &key);
+        for (bool found = false; rc == 0 && !found; at = at->next) {
+            if (at == NULL) {
+                return err_set(list->ctx->err, ERR_BAD_REQUEST,
+                               "the order of list \"%s\" in the patch does not match its "
+                               "$setElementOrder list",
+                               list->field->name);
+            }
+            rc = key_of(list, at, &other);
+            found = rc == 0 && str_eq(key, other);
+        }
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
 static int merge(struct list *list, const struct val *target, const struct val *patch,
                  const struct val *order)
 {
     int rc = load(list, target);
+    if (rc == 0 && patch != NULL && order != NULL) {
+        rc = check_order(list, patch, order);
+    }
     if (rc == 0 && is_keyed(list->field)) {
         rc = apply_directives(list, patch);
     }

@@ -192,14 +192,6 @@ int strategic_merge_object(struct strategic *ctx, const struct api_struct *type,
     if (rc != 0 || done) {
         return rc;
     }
-    VAL_EACH (it, patch) {
-        if (str_starts(it->key, str_of(delete_prefix))) {
-            struct val *list = val_get_str(target, str_from(it->key, sizeof delete_prefix - 1));
-            if (val_is(list, VAL_ARRAY)) {
-                delete_values(ctx, list, it);
-            }
-        }
-    }
     for (const struct val *it = patch->child; it != NULL && rc == 0; it = it->next) {
         ctx->steps += target->count;
         if (ctx->steps > PATCH_STEPS_MAX) {
@@ -209,6 +201,15 @@ int strategic_merge_object(struct strategic *ctx, const struct api_struct *type,
             rc = order_only(ctx, type, target, patch, it);
         } else if (!is_directive(it->key)) {
             rc = merge_member(ctx, type, target, patch, it);
+        }
+    }
+    for (const struct val *it = patch->child; it != NULL && rc == 0; it = it->next) {
+        struct val *list = NULL;
+        if (str_starts(it->key, str_of(delete_prefix))) { /* after what is added */
+            list = val_get_str(target, str_from(it->key, sizeof delete_prefix - 1));
+        }
+        if (val_is(list, VAL_ARRAY)) {
+            delete_values(ctx, list, it);
         }
     }
     return rc;
