@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -27,6 +28,11 @@ struct fixture {
     struct tls_context *tls;
     char address[32];
     bool ready;
+    /* a second loop on a thread of its own, with its own port */
+    struct loop *other;
+    pthread_t thread;
+    struct listener *other_listener;
+    char other_address[32];
 };
 
 static bool spin(struct fixture *f, const bool *flag);
@@ -43,6 +49,24 @@ static void on_ready(void *ctx, const struct err *err)
         fail_msg("%s", err->message);
     }
     ((struct fixture *)ctx)->ready = true;
+}
+
+static void *run_loop(void *arg)
+{
+    loop_run(arg);
+    return NULL;
+}
+
+static struct listener *listen_on(struct fixture *f, struct loop *loop, char address[32])
+{
+    struct err err = ERR_INIT;
+    struct sockaddr_in at;
+    socklen_t size = sizeof at;
+    int fd = -1;
+    assert_int_equal(net_bind(STR("127.0.0.1:0"), &fd, &err), 0);
+    getsockname(fd, (struct sockaddr *)&at, &size);
+    snprintf(address, 32, "127.0.0.1:%d", ntohs(at.sin_port));
+    return listener_new(loop, fd, f->tls, &listener_ops, f);
 }
 
 static struct tls_context *tls_for(struct fixture *f, const char *name, const char *group,
@@ -86,9 +110,10 @@ static int setup(void **state)
 {
     struct fixture *f = mem_new(struct fixture);
     struct err err = ERR_INIT;
-    int fd = -1;
     int64_t now = clock_wall(clock_real());
     f->loop = loop_new();
+    f->other = loop_new();
+    struct loop *loops[] = {f->loop, f->other};
     struct store_options store = {.path = "m", .history_ns = NS_PER_S * 60, .clock = clock_real()};
     assert_int_equal(store_memory.open(&store, &f->store, &err), 0);
     f->cache = cache_new(0);
@@ -99,20 +124,17 @@ static int setup(void **state)
                                         now + NS_PER_S * 7200, random_real(), &f->ca, &err),
                      0);
     certificate_write_pem(f->ca, &f->ca_pem, &err);
-    struct server_options options = {.loops = &f->loop,
-                                     .loop_count = 1,
+    struct server_options options = {.loops = loops,
+                                     .loop_count = 2,
                                      .cache = f->cache,
                                      .sequencer = f->sequencer,
                                      .token_keys = &f->key,
                                      .token_key_count = 1};
     assert_int_equal(server_new(&options, &f->server, &err), 0);
     f->tls = tls_for(f, "server", NULL, true);
-    assert_int_equal(net_bind(STR("127.0.0.1:0"), &fd, &err), 0);
-    struct sockaddr_in at;
-    socklen_t size = sizeof at;
-    getsockname(fd, (struct sockaddr *)&at, &size);
-    snprintf(f->address, sizeof f->address, "127.0.0.1:%d", ntohs(at.sin_port));
-    f->listener = listener_new(f->loop, fd, f->tls, &listener_ops, f);
+    f->listener = listen_on(f, f->loop, f->address);
+    f->other_listener = listen_on(f, f->other, f->other_address);
+    pthread_create(&f->thread, NULL, run_loop, f->other);
     server_start(f->server, on_ready, f);
     assert_true(spin(f, &f->ready));
     *state = f;
@@ -160,7 +182,11 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     listener_free(f->listener);
+    server_drain(f->server);
     settle(f, 50);
+    loop_stop(f->other);
+    pthread_join(f->thread, NULL);
+    listener_free(f->other_listener);
     server_free(f->server);
     sequencer_free(f->sequencer);
     cache_free(f->cache);
@@ -171,6 +197,7 @@ static int teardown(void **state)
     key_unref(f->key);
     buf_done(&f->ca_pem);
     loop_free(f->loop);
+    loop_free(f->other);
     free(f);
     return 0;
 }
@@ -214,11 +241,17 @@ static void on_peer_close(void *ctx, const struct err *err)
 {
 }
 
-static struct stream *dial(struct fixture *f, struct tls_context *tls, const char *alpn)
+static struct stream *dial_to(struct fixture *f, const char *address, struct tls_context *tls,
+                              const char *alpn)
 {
     static const struct stream_ops nothing = {0};
-    struct dial_options options = {.address = str_of(f->address), .tls = tls, .alpn = str_of(alpn)};
+    struct dial_options options = {.address = str_of(address), .tls = tls, .alpn = str_of(alpn)};
     return stream_dial(f->loop, &options, &nothing, NULL);
+}
+
+static struct stream *dial(struct fixture *f, struct tls_context *tls, const char *alpn)
+{
+    return dial_to(f, f->address, tls, alpn);
 }
 
 static struct peer peer_new(struct fixture *f, const char *name, const char *group, int version)
@@ -364,6 +397,7 @@ static void test_watch_and_leave(void **state)
 
 struct node {
     struct fixture *f;
+    bool other; /* its connections live on the second loop */
     struct tls_context *tls;
     bool turned;
     bool echo_closed;
@@ -419,8 +453,9 @@ static void node_turn(struct node *node)
                                           .path = STR("/cox/v1/reverse"),
                                           .authority = str_of(node->f->address)};
     node->turned = false;
-    http_client_upgrade(dial(node->f, node->tls, "http/1.1"), &request, STR("cox-reverse"),
-                        node_turned, node);
+    const char *address = node->other ? node->f->other_address : node->f->address;
+    http_client_upgrade(dial_to(node->f, address, node->tls, "http/1.1"), &request,
+                        STR("cox-reverse"), node_turned, node);
     assert_true(spin(node->f, &node->turned));
 }
 
@@ -458,11 +493,11 @@ static void tunnel_open(void *ctx, struct stream *stream, int status,
     stream_write(stream, "ping", 4);
 }
 
-static void test_node(void **state)
+static void run_node(struct fixture *f, bool other)
 {
-    struct fixture *f = *state;
     struct peer admin = peer_new(f, "admin", "system:masters", 2);
-    struct node node = {.f = f, .tls = tls_for(f, "system:node:n1", "system:nodes", false)};
+    struct node node = {
+        .f = f, .other = other, .tls = tls_for(f, "system:node:n1", "system:nodes", false)};
     struct tunnelled t = {.f = f};
     ask(&admin, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n1\"}}", 201, "n1");
     ask(&admin, "POST", "/api/v1/namespaces/default/serviceaccounts",
@@ -503,6 +538,17 @@ static void test_node(void **state)
     settle(f, 20);
 }
 
+static void test_node(void **state)
+{
+    run_node(*state, false);
+}
+
+/* The node's connection belongs to another loop than the request: a socket pair joins them. */
+static void test_node_of_other_loop(void **state)
+{
+    run_node(*state, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch_and_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_node_of_other_loop, setup, teardown),
     };
     return cmocka_run_group_tests_name("server-http", tests, NULL, NULL);
 }
