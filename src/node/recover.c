@@ -136,6 +136,9 @@ void entry_recover(struct pod_entry *entry)
         }
     }
     floor_restarts(entry);
+    /* Probes go on before the network was asked again; the address is the same. */
+    snprintf(entry->network.ip, sizeof entry->network.ip, "%.*s",
+             STR_ARG(val_text(val_get(entry->worker->view->status, "podIP"))));
     for (size_t i = 0; i < entry->worker->container_count; i++) {
         struct container *container = &entry->worker->containers[i];
         if (container->state == CONTAINER_RUNNING) {

@@ -37,7 +37,8 @@ struct exec_session {
     struct stream *in, *out, *err; /* with a terminal: in == out */
     struct buf early;              /* input before the terminal is there */
     bool early_eof;
-    int terminal_fd; /* for the window size; the stream has a duplicate */
+    struct winsize window; /* the latest asked for; all 0: none yet */
+    int terminal_fd;       /* for the window size; the stream has a duplicate */
     int listener, peer;
     struct poll_watch *listener_watch, *peer_watch;
     char *socket_path;
@@ -198,17 +199,23 @@ static void on_remote_drain(void *ctx)
 
 /* ---- input ---- */
 
+static void apply_window(struct exec_session *s)
+{
+    if (s->terminal_fd >= 0 && s->window.ws_col > 0) {
+        ioctl(s->terminal_fd, TIOCSWINSZ, &s->window);
+    }
+}
+
+/* The first size usually arrives before the terminal does. */
 static void resize(struct exec_session *s, const char *bytes, size_t size)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     struct val *value;
-    if (s->terminal_fd < 0 || size > 4096 ||
-        val_parse_json(&arena, str_at(bytes, size), &value, NULL) != 0) {
-        return;
+    if (size <= 4096 && val_parse_json(&arena, str_at(bytes, size), &value, NULL) == 0) {
+        s->window.ws_col = (unsigned short)val_int(val_get(value, "Width"), 80);
+        s->window.ws_row = (unsigned short)val_int(val_get(value, "Height"), 24);
+        apply_window(s);
     }
-    struct winsize window = {.ws_col = (unsigned short)val_int(val_get(value, "Width"), 80),
-                             .ws_row = (unsigned short)val_int(val_get(value, "Height"), 24)};
-    ioctl(s->terminal_fd, TIOCSWINSZ, &window);
 }
 
 static void on_data(void *ctx, enum remote_channel channel, const char *bytes, size_t size)
@@ -282,6 +289,7 @@ static void on_console_message(void *ctx, int fd)
     fcntl(terminal, F_SETFL, O_NONBLOCK);
     s->out = stream_from_fd(s->agent->loop, terminal, &output_ops, s);
     s->in = s->out;
+    apply_window(s);
     give_early_input(s);
 }
 

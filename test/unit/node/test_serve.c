@@ -236,9 +236,8 @@ static void test_exec_terminal(void **state)
     open_channels("/exec/default/box/c?command=/bin/sh&command=-c&command=read%20x;stty%20size;"
                   "echo%20got%20$x&stdin=1&stdout=1&tty=1",
                   &c);
+    say(&c, 4, "{\"Width\":100,\"Height\":33}"); /* before there is a terminal */
     rig_run(rig, NS_PER_S);
-    say(&c, 4, "{\"Width\":100,\"Height\":33}");
-    rig_run(rig, NS_PER_S / 10);
     say(&c, 0, "typed\n");
     wait_closed(&c);
     assert_non_null(strstr(c.text[1].p, "33 100"));
