@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 void scores_normalize(int64_t *scores, size_t count, bool reverse)
 {

@@ -1,7 +1,8 @@
 /* cycle.h: one decision: which node for this pod. A pure function of cluster and pod (and of the
  * random source where several nodes are equally good), so it can be asked without acting on it.
  *
- * A plugin is one file and one row in plugins.c. It looks at the pod once (prepare), then at nodes.
+ * A plugin is one file and one row in plugins/table.c. It looks at the pod once (prepare), then at
+ * nodes.
  */
 #pragma once
 #include "base/random.h"

@@ -54,7 +54,7 @@ struct affinity_terms {
 struct shape {
     uint32_t refs;
     struct arena arena;
-    /* scratch of one decision: see inter_pod_affinity.c */
+    /* scratch of one decision: see plugins/inter_pod_affinity.c */
     uint64_t stamp;
     uint32_t answers;
     struct str key; /* in the table of shapes */

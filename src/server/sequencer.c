@@ -191,7 +191,10 @@ void sequencer_note_status(struct sequencer *sequencer, int rc, const struct err
         sequencer->failure[n] = '\0';
     }
     pthread_mutex_unlock(&sequencer->lock);
-    atomic_store(&sequencer->failed, status.failed);
+    bool news = status.failed && !atomic_exchange(&sequencer->failed, status.failed);
+    if (news && sequencer->on_failed != NULL) {
+        sequencer->on_failed(sequencer->on_failed_ctx);
+    }
     atomic_store(&sequencer->refused, rc != 0);
     if (rc == 0) {
         atomic_store(&sequencer->last_commit, loop_mono(sequencer->loop));
@@ -205,8 +208,8 @@ static void commit_batch(struct sequencer *sequencer)
     int rc = sequencer->store->ops->commit(sequencer->store, sequencer->store_writes.items,
                                            sequencer->store_writes.count, &error);
     sequencer_note_status(sequencer, rc, &error);
+    sequencer->revision += sequencer->accepted.count; /* used up, also by a failed commit */
     if (rc == 0) {
-        sequencer->revision += sequencer->accepted.count;
         publish(sequencer);
     } else {
         fail_batch(sequencer, &error);
@@ -384,6 +387,12 @@ struct store_status sequencer_status(struct sequencer *sequencer)
     struct store_status status = sequencer->status;
     pthread_mutex_unlock(&sequencer->lock);
     return status;
+}
+
+void sequencer_on_failed(struct sequencer *sequencer, void (*fn)(void *ctx), void *ctx)
+{
+    sequencer->on_failed = fn;
+    sequencer->on_failed_ctx = ctx;
 }
 
 int sequencer_health(struct sequencer *sequencer, struct err *err)

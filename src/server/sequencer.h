@@ -45,6 +45,10 @@ void sequencer_free(struct sequencer *sequencer);
 /* How long events stay readable (default 1 h). In the store they may go earlier when history would
  * take more than the live state and 64 MiB. On the store's thread. */
 void sequencer_set_history(struct sequencer *sequencer, int64_t history_ns);
+/* Called once, on the store's thread, when the store has failed and takes no writes any more: what
+ * was refused may or may not be on the disk, so the server must start again. Set before the loop
+ * runs. */
+void sequencer_on_failed(struct sequencer *sequencer, void (*fn)(void *ctx), void *ctx);
 /* For /readyz (any thread): 0 when the disk takes writes: none is stuck for 5 s, and the store has
  * not failed. ERR_STORAGE with the reason otherwise; a failed store needs a restart of the server.
  * Every 5 s without a write an asked sequencer proves it with an empty commit. */

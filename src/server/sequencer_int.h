@@ -70,6 +70,8 @@ struct sequencer {
     _Atomic int64_t waiting_since; /* mono ns of the oldest unanswered batch; 0: none */
     _Atomic int64_t last_commit;   /* mono ns */
     _Atomic bool probe_wanted;
+    void (*on_failed)(void *ctx);
+    void *on_failed_ctx;
 };
 
 /* sequencer.c */

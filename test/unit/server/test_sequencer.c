@@ -176,9 +176,16 @@ static void a_restart_finds_what_was_acknowledged(void **state)
     drop(w, 1);
 }
 
+static void count(void *ctx)
+{
+    ++*(int *)ctx;
+}
+
 static void a_failed_commit_is_seen_by_nobody(void **state)
 {
 #if COX_FAILPOINTS
+    int failures = 0;
+    sequencer_on_failed(sequencer, count, &failures);
     struct err err = ERR_INIT;
     struct write w[3];
     submit(&w[0], WRITE_CREATE, "a", 1, 0);
@@ -195,6 +202,7 @@ static void a_failed_commit_is_seen_by_nobody(void **state)
     submit(&w[2], WRITE_CREATE, "c", 3, 0); /* refused until reopened */
     settle();
     assert_int_equal(w[2].code, ERR_STORAGE);
+    assert_int_equal(failures, 1);
     assert_int_equal(sequencer_health(sequencer, &err), ERR_STORAGE);
     drop(w, 3);
     stop();

@@ -1,6 +1,6 @@
-/* plugin_image_locality.c: ImageLocality: nodes that have the pod's images; an image counts by its
+/* image_locality.c: ImageLocality: nodes that have the pod's images; an image counts by its
  * size and by the share of nodes that have it, so that one node is not flooded. */
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static const int64_t least = 23LL << 20, most = 1000LL << 20; /* most: a container */
 

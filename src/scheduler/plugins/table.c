@@ -1,5 +1,5 @@
-/* plugins.c: the table of plugins: the default profile, in its order. */
-#include "scheduler/plugins.h"
+/* table.c: the table of plugins: the default profile, in its order. */
+#include "scheduler/plugins/plugins.h"
 
 const struct plugin *const plugins_table[] = {
     &plugin_unsupported,

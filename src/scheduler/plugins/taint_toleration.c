@@ -1,6 +1,6 @@
-/* plugin_taint_toleration.c: TaintToleration: NoSchedule and NoExecute taints keep a pod away that
+/* taint_toleration.c: TaintToleration: NoSchedule and NoExecute taints keep a pod away that
  * does not tolerate them; each untolerated PreferNoSchedule taint makes a node less welcome. */
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static int prepare(struct cycle *cycle, void **state)
 {

@@ -1,8 +1,8 @@
-/* plugin_resources_fit.c: NodeResourcesFit: what the pod requests must be free; LeastAllocated: the
+/* resources_fit.c: NodeResourcesFit: what the pod requests must be free; LeastAllocated: the
  * emptier a node will be in cpu and memory, the better (containers that request nothing count as
  * 100m and 200 MiB there). */
 #include "api/quantity.h"
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static int prepare(struct cycle *cycle, void **state)
 {

@@ -1,8 +1,8 @@
-/* plugin_balanced.c: NodeResourcesBalancedAllocation: nodes whose shares of used cpu and memory are
+/* balanced.c: NodeResourcesBalancedAllocation: nodes whose shares of used cpu and memory are
  * closer to each other with the pod than without it. Pods that request neither have no say. */
 #include <math.h>
 
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static int prepare(struct cycle *cycle, void **state)
 {

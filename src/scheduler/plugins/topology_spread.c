@@ -1,4 +1,4 @@
-/* plugin_topology_spread.c: PodTopologySpread: pods that a selector matches are spread over the
+/* topology_spread.c: PodTopologySpread: pods that a selector matches are spread over the
  * values of a node label. Hard constraints filter: with this pod, the domain may have at most
  * maxSkew more than the emptiest one. Soft constraints score: the fewer in the domain, the better.
  *
@@ -7,7 +7,7 @@
  */
 #include <math.h>
 
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 #include "scheduler/tally.h"
 
 #define HOSTNAME "kubernetes.io/hostname"

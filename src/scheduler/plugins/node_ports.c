@@ -1,6 +1,6 @@
-/* plugin_node_ports.c: NodePorts: a host port is taken once a protocol and address; 0.0.0.0 is all
+/* node_ports.c: NodePorts: a host port is taken once a protocol and address; 0.0.0.0 is all
  * addresses. */
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static int prepare(struct cycle *cycle, void **state)
 {

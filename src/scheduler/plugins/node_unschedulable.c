@@ -1,6 +1,6 @@
-/* plugin_node_unschedulable.c: NodeUnschedulable: cordoned nodes take only pods that tolerate the
+/* node_unschedulable.c: NodeUnschedulable: cordoned nodes take only pods that tolerate the
  * taint node.kubernetes.io/unschedulable:NoSchedule. */
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static int prepare(struct cycle *cycle, void **state)
 {

@@ -1,6 +1,6 @@
-/* plugin_unsupported.c: wishes that no node can meet because nothing here acts on them yet. Saying
+/* unsupported.c: wishes that no node can meet because nothing here acts on them yet. Saying
  * so at once is better than a pod that starts without its volume or device. */
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static int prepare(struct cycle *cycle, void **state)
 {

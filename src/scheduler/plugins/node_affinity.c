@@ -1,6 +1,6 @@
-/* plugin_node_affinity.c: NodeAffinity: nodeSelector and required node affinity must match (one
+/* node_affinity.c: NodeAffinity: nodeSelector and required node affinity must match (one
  * term of the latter); preferred terms add their weights. */
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 
 static int prepare(struct cycle *cycle, void **state)
 {

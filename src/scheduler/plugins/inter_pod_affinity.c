@@ -1,11 +1,11 @@
-/* plugin_inter_pod_affinity.c: InterPodAffinity: a pod wants to be near pods, or far from them, by
+/* inter_pod_affinity.c: InterPodAffinity: a pod wants to be near pods, or far from them, by
  * the value of a node label; pods that are there may want to be far from it. Required terms filter;
  * preferred terms, and required affinity of the others, score.
  *
  * Pods are asked by their labels (one question a set of labels) or by their shape (one question a
  * template), never one by one.
  */
-#include "scheduler/plugins.h"
+#include "scheduler/plugins/plugins.h"
 #include "scheduler/tally.h"
 
 struct affinity {
