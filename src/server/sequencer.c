@@ -356,6 +356,9 @@ int sequencer_new(struct loop *loop, struct store *store, struct cache *cache,
         sequencer_free(sequencer);
         return rc;
     }
+    if (sequencer->status.history_ns > 0) {
+        sequencer->history_ns = sequencer->status.history_ns;
+    }
     sequencer->revision = sequencer->status.revision;
     cache_set_revision(cache, sequencer->revision, sequencer->status.compacted);
     cache_set_history(cache, read_for_cache, sequencer);

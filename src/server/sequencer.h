@@ -42,8 +42,8 @@ int sequencer_new(struct loop *loop, struct store *store, struct cache *cache,
 /* On the store's thread, when no write, read or backup is in flight any more. The store and the
  * cache are not freed. */
 void sequencer_free(struct sequencer *sequencer);
-/* How long events stay readable (default 1 h). In the store they may go earlier when history would
- * take more than the live state and 64 MiB. On the store's thread. */
+/* How long events stay readable (default: as the store was opened, else 1 h). In the store they may
+ * go earlier when history would take more than the live state and 64 MiB. On the store's thread. */
 void sequencer_set_history(struct sequencer *sequencer, int64_t history_ns);
 /* Called once, on the store's thread, when the store has failed and takes no writes any more: what
  * was refused may or may not be on the disk, so the server must start again. Set before the loop

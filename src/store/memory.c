@@ -17,6 +17,7 @@ struct row {
 struct memory {
     struct store store;
     struct clock *clock;
+    int64_t history_ns;
     struct {
         VEC_OF(struct row *);
     } rows; /* by revision; a row that was compacted away is taken out */
@@ -33,6 +34,7 @@ static int memory_open(const struct store_options *options, struct store **ret_s
 {
     struct memory *memory = mem_new(struct memory);
     memory->store.ops = &store_memory;
+    memory->history_ns = options->history_ns;
     memory->clock = options->clock != NULL ? options->clock : clock_real();
     *ret_store = &memory->store;
     return 0;
@@ -257,7 +259,8 @@ static int memory_status(struct store *store, struct store_status *ret_status, s
                                         .compacted = memory->compacted,
                                         .live_rows = memory->live_rows,
                                         .history_rows = memory->rows.count - memory->live_rows,
-                                        .value_bytes = memory->value_bytes};
+                                        .value_bytes = memory->value_bytes,
+                                        .history_ns = memory->history_ns};
     return 0;
 }
 

@@ -269,6 +269,7 @@ static int status(struct store *store, struct store_status *ret_status, struct e
         .bytes_on_disk = (uint64_t)(size + wal_size),
         .value_bytes = meta->value_bytes,
         .failed = sqlite->failed,
+        .history_ns = sqlite->history_ns,
     };
     return 0;
 }

@@ -58,6 +58,7 @@ struct sqlite {
     } live;
     struct arena live_arena;
     bool live_known; /* `live` mirrors the file (no commit since open) */
+    int64_t history_ns;
     int wal_frames, wal_frames_max;
     bool failed; /* a sync failed: nothing is written until reopened */
     struct buf sealed, opened, opened_previous;

@@ -291,6 +291,7 @@ int sqlite_open(const struct store_options *options, struct store **ret_store, s
     sqlite->file = mem_printf("%s/cox.db", options->path);
     sqlite->clock = options->clock != NULL ? options->clock : clock_real();
     sqlite->seal = options->seal;
+    sqlite->history_ns = options->history_ns;
     sqlite->wal_frames_max = options->wal_frames > 0 ? options->wal_frames : WAL_FRAMES_MAX;
     arena_init(&sqlite->live_arena, 0);
     int rc = sqlite3_open_v2(sqlite->file, &sqlite->db,

@@ -54,6 +54,7 @@ struct store_status {
     uint64_t bytes_on_disk;           /* files of the store */
     uint64_t value_bytes;             /* of all rows, history included */
     bool failed;                      /* refuses writes until reopened */
+    int64_t history_ns;               /* as asked for at open; 0: the default */
 };
 
 /* Negative: stops, and is what the caller gets. Positive: stops, the caller gets 0. The row is
