@@ -37,6 +37,7 @@ struct dns_server {
     struct listener *listener;
     struct list clients, pendings;
     size_t client_count;
+    bool whole; /* the zone is known */
 };
 struct tcp_client {
     struct list link;
@@ -193,8 +194,13 @@ static void handle(struct dns_server *server, struct tcp_client *client,
     if (question.class_ == 1 || question.class_ == 255) {
         result = dns_zone_answer(&server->zone, &question, &pending->builder);
     }
-    if (result.ours && result.external[0] != 0 &&
-        (question.type == DNS_TYPE_A || question.type == DNS_TYPE_AAAA)) {
+    if (result.ours && !server->whole) {
+        buf_done(&pending->builder.out);
+        begin(pending); /* whatever was found may be half of it */
+        finish(pending, DNS_RCODE_SERVFAIL, false);
+        free_pending(pending);
+    } else if (result.ours && result.external[0] != 0 &&
+               (question.type == DNS_TYPE_A || question.type == DNS_TYPE_AAAA)) {
         memcpy(pending->external, result.external, sizeof pending->external);
         ask_external(pending);
     } else if (result.ours) {
@@ -363,9 +369,10 @@ int dns_server_new(const struct dns_server_options *options, struct dns_server *
     return 0;
 }
 
-void dns_server_begin(struct dns_server *server)
+void dns_server_begin(struct dns_server *server, bool whole)
 {
     static const struct listener_ops listener_ops = {.on_accept = accepted};
+    server->whole |= whole;
     if (server->udp == NULL) {
         server->udp = poll_readable(server->loop, server->udp_fd, udp_ready, server);
         server->listener = listener_new(server->loop, server->tcp_fd, NULL, &listener_ops, server);

@@ -19,7 +19,8 @@ int dns_server_bind(int netns_fd, uint32_t address, uint16_t port, int *ret_udp,
                     struct err *err);
 int dns_server_new(const struct dns_server_options *options, struct dns_server **ret_server,
                    struct err *err);
-/* Starts to answer: the informers show the whole state, so a name that is not there does not exist.
- * Until then questions wait in the sockets. */
-void dns_server_begin(struct dns_server *server);
+/* Starts to answer (until then questions wait in the sockets). `whole`: the informers show the
+ * whole state, so a name that is not there does not exist; otherwise names of the zone are SERVFAIL
+ * and only others are forwarded. May be called again when the state is whole. */
+void dns_server_begin(struct dns_server *server, bool whole);
 void dns_server_free(struct dns_server *server);

@@ -31,6 +31,7 @@
 
 static const char bridge_name[] = "cox0";
 enum { MTU_DEFAULT = 1500, POOL_DEFAULT = 8 };
+#define DNS_PATIENCE_NS (3 * NS_PER_S)
 
 struct network {
     struct loop *loop;
@@ -46,6 +47,7 @@ struct network {
     struct services *services;
     struct nodes *nodes;
     struct dns_server *dns;
+    struct timer dns_timer; /* until the API has told its state */
     struct informers *informers;
     struct sync_wait *waiting; /* for the informers' first state; NULL: it came */
     struct pod_network_ops ops;
@@ -361,9 +363,16 @@ static void all_synced(void *ctx)
     network->waiting = NULL;
     services_begin(network->services);
     if (network->dns != NULL) {
-        dns_server_begin(network->dns);
+        timer_stop(&network->dns_timer);
+        dns_server_begin(network->dns, true);
     }
     nodes_begin(network->nodes);
+}
+
+/* The API server is away for long: names outside can be answered all the same. */
+static void begin_without_state(struct timer *timer)
+{
+    dns_server_begin(container_of(timer, struct network, dns_timer)->dns, false);
 }
 
 int network_start(struct network *network, struct informers *informers, struct err *err)
@@ -397,6 +406,7 @@ int network_start(struct network *network, struct informers *informers, struct e
         if (rc != 0) {
             return rc;
         }
+        timer_start(network->loop, &network->dns_timer, DNS_PATIENCE_NS, begin_without_state);
     }
     informer_handle(service_informer,
                     (struct informer_handler){services_change_service, network->services});
@@ -433,6 +443,7 @@ void network_free(struct network *network)
     if (network->informers != NULL) {
         informers_each(network->informers, unhandle, network);
     }
+    timer_stop(&network->dns_timer);
     dns_server_free(network->dns);
     services_free(network->services);
     nodes_free(network->nodes);

@@ -10,8 +10,8 @@
  *   routes            service range via cox0; other nodes' pod ranges via their InternalIP
  *                     (protocol 99)
  *   nftables          table ip cox, never another one
- *   sysctls           (with bridge_address also net.bridge.bridge-nf-call-iptables=0)
- *                     net.ipv4.ip_forward=1, redirects off on cox0 (and in "all")
+ *   sysctls           net.ipv4.ip_forward=1, redirects off on cox0 (and in "all"); with
+ *                     bridge_address also net.bridge.bridge-nf-call-iptables=0
  *
  * A pod has eth0 with its address as a /32 and a default route to the bridge, so pods of one bridge
  * talk through the node as well, and a Service works with bridge-nf-call-iptables at 0 and at 1.

@@ -251,6 +251,39 @@ static void questions_wait_for_the_next_agent(void **state)
     expect("web.prod.svc.cluster.local", DNS_TYPE_A, "0 10.96.0.20");
 }
 
+/* A client that never tells anything: the API server is away. */
+static struct client_watch *silent_watch(struct client *client,
+                                         const struct client_watch_options *options,
+                                         const struct client_watch_ops *watch_ops, void *ctx)
+{
+    return NULL;
+}
+
+static void the_server_is_away(void **state)
+{
+    static const struct client_ops client_ops = {.watch = silent_watch};
+    struct client client = {.ops = &client_ops, .loop = loop, .name = "test"};
+    struct informers *others = informers_new(&client);
+    struct network_options with = network_options();
+    network_free(network);
+    netns_test_run(loop, 20);
+    assert_int_equal(network_new(&with, &network, NULL), 0);
+    assert_int_equal(network_start(network, others, NULL), 0);
+    netns_test_run(loop, 3100);
+    assert_false(network_synced(network));
+    timer_start(loop, &upstream_timer, 0, upstream_tick);
+    expect("web.prod.svc.cluster.local", DNS_TYPE_A, "2"); /* SERVFAIL: ask again */
+    expect("www.example.com", DNS_TYPE_A, "0 name 192.0.2.1 192.0.2.2");
+    timer_stop(&upstream_timer);
+    network_free(network);
+    informers_free(others);
+    netns_test_run(loop, 20);
+    assert_int_equal(network_new(&with, &network, NULL), 0);
+    assert_int_equal(network_start(network, informers, NULL), 0);
+    netns_test_run(loop, 50);
+    expect("web.prod.svc.cluster.local", DNS_TYPE_A, "0 10.96.0.20");
+}
+
 static int set_up(void **state)
 {
     struct err err = ERR_INIT;
@@ -289,6 +322,7 @@ int main(void)
         cmocka_unit_test(names_of_services),   cmocka_unit_test(names_of_pods),
         cmocka_unit_test(what_does_not_exist), cmocka_unit_test(changes_are_seen),
         cmocka_unit_test(names_outside),       cmocka_unit_test(questions_wait_for_the_next_agent),
+        cmocka_unit_test(the_server_is_away),
     };
     if (!netns_test_enter()) {
         print_message("skipped: needs root and namespaces\n");
