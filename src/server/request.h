@@ -20,7 +20,8 @@ struct accept {
     enum accept_form form;
     enum include_object include; /* rows of a Table */
     bool yaml;
-    bool pretty;
+    bool pretty;       /* asked for, or a person's tool */
+    bool pretty_asked; /* ?pretty=1: lists too */
     bool gzip;
     bool bad;              /* nothing that we can write is acceptable: 406 */
     struct str as, g, v;   /* as asked, for discovery */

@@ -155,7 +155,7 @@ static void answer_stream(struct request *request, int status, const char *conte
         return;
     }
     bool watch = request->route.verb == VERB_WATCH && request->route.subresource == NULL;
-    if (!watch && (request->accept.yaml || request->accept.pretty)) {
+    if (!watch && (request->accept.yaml || request->accept.pretty_asked)) {
         content_type = encode_whole(request, &body);
     }
     if (!watch) {

@@ -73,6 +73,7 @@ static void read_accept(struct request *request, const struct http_request *http
 {
     accept_parse(&request->arena, header(http, "accept"), &request->accept);
     request->accept.gzip = wants_gzip(header(http, "accept-encoding"));
+    request->accept.pretty_asked = request->options.pretty;
     request->accept.pretty =
         request->options.pretty || (query_get(&request->options, "pretty").p == NULL &&
                                     (str_starts(request->user_agent, STR("curl")) ||

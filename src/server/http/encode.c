@@ -12,7 +12,7 @@
 #include "api/val.h"
 #include "base/mem.h"
 
-enum { GZIP_MIN = 128 * 1024, CHUNK = 64 * 1024 };
+enum { GZIP_MIN = 128 * 1024, CHUNK = 64 * 1024, WHOLE_MAX = 16 * 1024 * 1024 };
 
 void encode_pretty(struct arena *arena, struct buf *bytes)
 {
@@ -46,6 +46,7 @@ struct whole {
     struct http_body *inner; /* drained; owns the request */
     struct buf bytes;
     size_t at;
+    bool inner_ended;
 };
 
 static ssize_t whole_read(struct http_body *base, char *out, size_t cap)
@@ -53,6 +54,9 @@ static ssize_t whole_read(struct http_body *base, char *out, size_t cap)
     struct whole *whole = container_of(base, struct whole, body);
     size_t left = whole->bytes.n - whole->at;
     size_t n = left < cap ? left : cap;
+    if (n == 0) {
+        return whole->inner_ended ? 0 : whole->inner->read(whole->inner, out, cap);
+    }
     memcpy(out, whole->bytes.p + whole->at, n);
     whole->at += n;
     return (ssize_t)n;
@@ -70,10 +74,17 @@ const char *encode_whole(struct request *request, struct http_body **body)
 {
     struct whole *whole = mem_new(struct whole);
     const char *type = "application/json";
-    ssize_t n;
+    ssize_t n = 1;
     whole->inner = *body;
-    while ((n = (*body)->read(*body, buf_room(&whole->bytes, CHUNK), CHUNK)) > 0) {
-        whole->bytes.n += (size_t)n;
+    while (n > 0 && whole->bytes.n < WHOLE_MAX) {
+        n = (*body)->read(*body, buf_room(&whole->bytes, CHUNK), CHUNK);
+        whole->bytes.n += n > 0 ? (size_t)n : 0;
+    }
+    whole->inner_ended = n == 0;
+    whole->body = (struct http_body){.read = whole_read, .free = whole_free, .length = -1};
+    *body = &whole->body;
+    if (!whole->inner_ended) {
+        return type; /* too long to rewrite in memory: compact JSON */
     }
     if (request->accept.yaml) {
         type = encode_yaml(&request->arena, &whole->bytes);
@@ -81,9 +92,7 @@ const char *encode_whole(struct request *request, struct http_body **body)
         encode_pretty(&request->arena, &whole->bytes);
         buf_char(&whole->bytes, '\n');
     }
-    whole->body = (struct http_body){
-        .read = whole_read, .free = whole_free, .length = (int64_t)whole->bytes.n};
-    *body = &whole->body;
+    whole->body.length = (int64_t)whole->bytes.n;
     return type;
 }
 

@@ -6,7 +6,8 @@
 void encode_pretty(struct arena *arena, struct buf *bytes);
 const char *encode_yaml(struct arena *arena, struct buf *bytes); /* returns the content type */
 /* Reads the whole body (a list that somebody wants as YAML or pretty) and puts one with the
- * rewritten bytes in its place. The request stays owned by the new body. Returns the content type.
+ * rewritten bytes in its place; a list above 16 MiB stays compact JSON. The request stays owned by
+ * the new body. Returns the content type.
  */
 const char *encode_whole(struct request *request, struct http_body **body);
 /* Wraps the body when the client takes gzip and it is longer than 128 KiB (`size` SIZE_MAX: found
