@@ -192,6 +192,9 @@ static ssize_t body_read(struct http_body *base, char *out, size_t cap)
             watch->pending_at += n;
         }
         if (watch->pending_at < watch->pending.n || at == cap) {
+            if (watch->cursor != NULL) {
+                cursor_park(watch->cursor); /* the reader may stall here: hold no events for it */
+            }
             return (ssize_t)at;
         }
         reset_pending(watch);
