@@ -624,6 +624,16 @@ void entry_start(struct container *container)
     ask_devices(s);
 }
 
+/* What a container's first process leaves behind. In a process namespace of its own there is
+ * nothing: its end is theirs. */
+static void kill_rest(const struct run *run)
+{
+    const struct val *spec = run->entry->worker->view->spec;
+    if (run->entry->pid_ns_path != NULL || val_bool(val_get(spec, "hostPID"), false)) {
+        cgroup_kill(run->cgroup, run->id);
+    }
+}
+
 void entry_signal(struct container *container, int signal)
 {
     struct run *run = container->user;
@@ -635,8 +645,8 @@ void entry_signal(struct container *container, int signal)
         LOG_WARN("node", "signalling a container failed", LOG_Z("container", container->name),
                  LOG_ERR(&err));
     }
-    if (signal == SIGKILL) { /* what shares no process namespace with its first process */
-        cgroup_kill(run->cgroup, run->id);
+    if (signal == SIGKILL) {
+        kill_rest(run);
     }
 }
 
@@ -675,7 +685,7 @@ static void run_ended(struct run *run)
     struct runtime_status status = {0};
     struct container_end end = {.started_ns = run->container->started_ns};
     runtime->status(runtime->ctx, run->dir, &status, NULL);
-    cgroup_kill(run->cgroup, run->id); /* what the first process left behind */
+    kill_rest(run);
     if (status.exited) {
         end.exit_code = status.exit_code;
         end.finished_ns = status.finished_ns;
