@@ -26,6 +26,8 @@ struct informer *informers_get_filtered(struct informers *informers,
 bool informers_synced(const struct informers *informers); /* all of them */
 void informers_on_synced(struct informers *informers, void (*fn)(void *ctx),
                          void *ctx); /* once, when all started so far are */
+/* Whoever waits with this ctx is not told any more. */
+void informers_forget_waiter(struct informers *informers, void *ctx);
 struct client *informers_client(struct informers *informers);
 
 void informer_handle(struct informer *informer,

@@ -113,6 +113,17 @@ void informers_on_synced(struct informers *set, void (*fn)(void *ctx), void *ctx
     informers_synced_changed(set);
 }
 
+void informers_forget_waiter(struct informers *set, void *ctx)
+{
+    LIST_EACH_SAFE (it, &set->waiters) {
+        struct waiter *waiter = container_of(it, struct waiter, link);
+        if (waiter->ctx == ctx) {
+            list_remove(&waiter->link);
+            free(waiter);
+        }
+    }
+}
+
 struct client *informers_client(struct informers *set)
 {
     return set->client;

@@ -49,7 +49,6 @@ struct network {
     struct dns_server *dns;
     struct timer dns_timer; /* until the API has told its state */
     struct informers *informers;
-    struct sync_wait *waiting; /* for the informers' first state; NULL: it came */
     struct pod_network_ops ops;
 };
 
@@ -347,20 +346,9 @@ int network_new(const struct network_options *options, struct network **ret_netw
 
 /* ---- the API's side ---- */
 
-/* What waits for the informers outlives a network that is freed before they are ready. */
-struct sync_wait {
-    struct network *network; /* NULL: freed */
-};
-
 static void all_synced(void *ctx)
 {
-    struct sync_wait *wait = ctx;
-    struct network *network = wait->network;
-    free(wait);
-    if (network == NULL) {
-        return;
-    }
-    network->waiting = NULL;
+    struct network *network = ctx;
     services_begin(network->services);
     if (network->dns != NULL) {
         timer_stop(&network->dns_timer);
@@ -414,9 +402,7 @@ int network_start(struct network *network, struct informers *informers, struct e
                     (struct informer_handler){services_change_slice, network->services});
     informer_handle(informers_get(informers, nodes),
                     (struct informer_handler){nodes_change, network->nodes});
-    network->waiting = mem_new(struct sync_wait);
-    network->waiting->network = network;
-    informers_on_synced(informers, all_synced, network->waiting);
+    informers_on_synced(informers, all_synced, network);
     return 0;
 }
 
@@ -437,10 +423,8 @@ void network_free(struct network *network)
     if (network == NULL) {
         return;
     }
-    if (network->waiting != NULL) {
-        network->waiting->network = NULL;
-    }
     if (network->informers != NULL) {
+        informers_forget_waiter(network->informers, network);
         informers_each(network->informers, unhandle, network);
     }
     timer_stop(&network->dns_timer);
