@@ -393,6 +393,78 @@ static void test_watch_and_leave(void **state)
     peer_done(&admin);
 }
 
+/* ---- a reader that stalls ---- */
+
+enum { MANY = 3000 };
+
+static void on_made(void *ctx, const struct client_result *result)
+{
+    assert_int_equal(result->code, 0);
+    ++*(int *)ctx;
+}
+
+static void make_many(struct fixture *f, struct client *client, int *made)
+{
+    for (int i = 0; i < MANY; i++) {
+        struct arena arena ARENA_CLEANUP = ARENA_INIT;
+        struct val *body = NULL;
+        char *pad = arena_alloc(&arena, 2001);
+        memset(pad, 'x', 2000);
+        char *text = arena_printf(
+            &arena, "{\"metadata\":{\"name\":\"m-%04d\"},\"data\":{\"k\":\"%s\"}}", i, pad);
+        val_parse_json(&arena, str_of(text), &body, NULL);
+        struct client_request request = {.verb = CLIENT_CREATE,
+                                         .resource =
+                                             schema_resource(STR(""), STR("v1"), STR("configmaps")),
+                                         .ns = STR("kube-public"),
+                                         .body = body};
+        client_send(client, &request, on_made, made);
+        if (i % 100 == 99) {
+            settle(f, 1);
+        }
+    }
+}
+
+/* Every event once and in order, after the reader slept through 6 MB of them. */
+static void test_stalled_watch(void **state)
+{
+    struct fixture *f = *state;
+    struct peer admin = peer_new(f, "admin", "system:masters", 2);
+    struct str masters = STR("system:masters");
+    struct identity *identity = identity_new(STR("admin"), STR_NONE, &masters, 1);
+    struct client *client = server_client_new(f->server, f->loop, identity, "many");
+    struct exchange watch;
+    int made = 0, next = 0;
+    begin(&admin, &watch, "GET", "/api/v1/namespaces/kube-public/configmaps?watch=1", NULL, NULL);
+    settle(f, 20);
+    http_receive_pause(watch.http);
+    make_many(f, client, &made);
+    for (int i = 0; i < 200 && made < MANY; i++) {
+        settle(f, 10);
+    }
+    assert_int_equal(made, MANY);
+    assert_true(watch.body.n < 4 * 1024 * 1024);
+    http_receive_resume(watch.http);
+    for (int i = 0; i < 500 && watch.body.n < (size_t)MANY * 2100; i++) {
+        settle(f, 10);
+    }
+    struct str rest = buf_view(&watch.body);
+    while (rest.p != NULL && rest.n > 0) {
+        struct str line = str_cut(rest, '\n', &rest);
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "\"name\":\"m-%04d\"", next);
+        assert_true(str_contains(line, STR("\"ADDED\"")));
+        assert_true(str_contains(line, str_of(wanted)));
+        next++;
+    }
+    assert_int_equal(next, MANY);
+    buf_done(&watch.body);
+    client->ops->free(client);
+    identity_unref(identity);
+    peer_done(&admin);
+    settle(f, 20);
+}
+
 /* ---- a node ---- */
 
 struct node {
@@ -555,6 +627,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_identities, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch_and_leave, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stalled_watch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node_of_other_loop, setup, teardown),
     };
