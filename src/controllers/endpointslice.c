@@ -43,9 +43,10 @@ struct group { /* endpoints of one family with the same ports */
 };
 struct slice {
     struct object *object;
-    struct val *value; /* edited in place */
-    struct group *group;
+    struct val *value;   /* edited in place */
+    struct group *group; /* NULL: its ports are nobody's any more */
     bool dirty;
+    bool placeholder; /* kept although it is empty */
 };
 struct slices_pass {
     struct endpointslices *all;
@@ -417,16 +418,15 @@ static void keep_placeholder(struct pass *pass, struct slices_pass *work, struct
     }
     empty->dirty |= val_count(val_get(empty->value, "ports")) > 0;
     val_set(empty->value, STR("ports"), val_new(pass->arena, VAL_ARRAY));
-    empty->group = (struct group *)empty; /* not to be deleted */
+    empty->placeholder = true;
 }
 
 static void write_slices(struct pass *pass, struct slices_pass *work)
 {
     for (size_t i = 0; i < work->count; i++) {
         struct slice *slice = &work->slices[i];
-        bool is_placeholder = slice->group == (struct group *)slice;
-        if (slice->group == NULL ||
-            (!is_placeholder && val_count(val_get(slice->value, "endpoints")) == 0)) {
+        bool is_empty = slice->group == NULL || val_count(val_get(slice->value, "endpoints")) == 0;
+        if (is_empty && !slice->placeholder) {
             pass_delete(pass, slice->object, NULL, -1, NULL, NULL);
         } else if (slice->dirty) {
             pass_update(pass, work->all->resource, "", slice->value, NULL, NULL);
