@@ -403,7 +403,9 @@ int pods_attach(struct pods *pods, const struct pod_network_request *request,
     rc = rc != 0 ? rc : tell_ports(pods, true, pod, err);
     close(link.netns_fd);
     if (rc != 0) {
+        char *ports MEM_CLEANUP = ports_path(pods, uid);
         namespace_unbind(path, NULL);
+        unlink(ports);
         *vec_push(&pods->leaving) = link.address;
         removal_start(pods);
         free(pod);

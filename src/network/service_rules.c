@@ -343,9 +343,32 @@ static void put_host_port(struct service_rules *rules, bool add, const struct ho
     change_local_endpoint(rules, add, port->pod_address);
 }
 
+/* Whether another pod has the port; an address of its own and "any" are different keys, of which
+ * the former wins. */
+static int check_host_port(const struct service_rules *rules, const struct host_port *port,
+                           struct err *err)
+{
+    VEC_EACH (known, &rules->host_ports) {
+        if (known->host_port == port->host_port && known->protocol == port->protocol &&
+            known->host_address == port->host_address && known->pod_address != port->pod_address) {
+            char owner[ADDRESS_TEXT_SIZE];
+            address_format(known->pod_address, owner);
+            return err_set(err, ERR_CONFLICT, "hostPort %u is taken by the pod with address %s",
+                           port->host_port, owner);
+        }
+    }
+    return 0;
+}
+
 int service_rules_host_ports(struct service_rules *rules, bool add, const struct host_port *ports,
                              size_t count, struct err *err)
 {
+    for (size_t i = 0; i < count && add; i++) {
+        int taken = check_host_port(rules, &ports[i], err);
+        if (taken != 0) {
+            return taken;
+        }
+    }
     for (size_t i = 0; i < count; i++) {
         put_host_port(rules, add, &ports[i]);
     }

@@ -144,6 +144,13 @@ static void host_ports_work(void **state)
         network_free(network); /* and after a restart */
         network = start();
     }
+    struct pod_network second;
+    struct err err = ERR_INIT;
+    request.pod_uid = STR("uid-2");
+    ops = network_pod_ops(network);
+    assert_int_equal(ops->attach(ops->ctx, &request, &second, &err), ERR_CONFLICT);
+    assert_true(str_contains(str_of(err.message), STR("hostPort 8080 is taken")));
+    assert_int_equal(access("/run/cox/netns/uid-2.ports", F_OK), -1);
     detach(network, "uid-h");
     assert_int_equal(netns_test_connect(NULL, SOCK_STREAM, "10.244.0.1", 8080, 500), -1);
     close(listener);
