@@ -3,6 +3,7 @@
  * container is removed and made again. Written without fsync: it must outlive the agent, not a
  * power cut, after which there is no container left. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -117,6 +118,11 @@ void agent_load_records(struct agent *agent)
         } else {
             LOG_WARN("node", "a container without a readable record is removed",
                      LOG_Z("folder", dir));
+            /* the folder is UID8-ID12: enough to know the process by its control group */
+            const char *dash = strrchr(entry->d_name, '-');
+            if (dash != NULL && strlen(dash + 1) == 12) {
+                agent->runtime.signal(agent->runtime.ctx, dash + 1, dir, SIGKILL, NULL);
+            }
             file_remove_tree(dir, NULL);
         }
     }

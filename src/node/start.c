@@ -383,6 +383,9 @@ static void start_done(struct job *job)
     if (s->old_dir != NULL) {
         remove_run(entry, s->old_id, s->old_dir);
     }
+    if (s->err.code == 0 || strcmp(s->reason, "RunContainerError") == 0) {
+        entry_event(entry->worker, container, "Normal", "Created", "Container created");
+    }
     if (s->err.code == 0) {
         LOG_DEBUG("node", "container started", LOG_Z("container", container->name),
                   LOG_I("wait_us", (s->began_ns - s->asked_ns) / 1000),
@@ -415,7 +418,6 @@ static void fail_start(struct start *s, const char *reason, const struct err *er
 
 static void submit(struct start *s)
 {
-    entry_event(s->entry->worker, s->container, "Normal", "Created", "Container created");
     s->job.work = start_work;
     s->job.done = start_done;
     loop_work(s->entry->agent->loop, &s->job);

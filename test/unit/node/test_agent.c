@@ -187,6 +187,33 @@ static void test_restart_of_agent(void **state)
     assert_true(rig_wait(rig, rig_gone, "ends", 15));
 }
 
+/* A record that was damaged while the agent was away: the container is made anew, the old one ends.
+ */
+static void test_damaged_record(void **state)
+{
+    rig_pod(rig, "hurt",
+            "'containers':[{'name':'c','image':'cox.test/box:1','command':['/bin/sleep',"
+            "'1000']}]");
+    assert_true(rig_wait(rig, rig_ready, "hurt", 10));
+    int64_t pid = container_pid(rig, "hurt");
+    struct str id = str_from(val_text(val_get(rig_container(rig, "hurt", 0), "containerID")), 6);
+    struct object *object = fake_get(rig->api, rig_pods(), "default", "hurt");
+    char *path MEM_CLEANUP =
+        mem_printf("%s/data/containers/%.8s-%.12s/record", rig->dir, object->uid.p, id.p);
+    rig_stop(rig);
+    assert_int_equal(file_write_quick(path, STR("{\"id\":\"half"), 0600, NULL), 0);
+    rig_start(rig);
+    for (int i = 0; i < 100 && kill((pid_t)pid, 0) == 0; i++) {
+        rig_run(rig, NS_PER_S / 20);
+    }
+    assert_int_not_equal(kill((pid_t)pid, 0), 0);
+    rig_run(rig, NS_PER_S);
+    int64_t fresh = container_pid(rig, "hurt");
+    assert_true(fresh > 1 && fresh != pid && kill((pid_t)fresh, 0) == 0);
+    fake_delete(rig->api, rig_pods(), "default", "hurt", "{'gracePeriodSeconds':1}");
+    assert_true(rig_wait(rig, rig_gone, "hurt", 15));
+}
+
 static void test_liveness_and_init(void **state)
 {
     rig_pod(
@@ -261,10 +288,11 @@ int main(int argc, char **argv)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_node_registers),    cmocka_unit_test(test_pod_runs_and_goes),
-        cmocka_unit_test(test_exit_codes),        cmocka_unit_test(test_bad_pods),
-        cmocka_unit_test(test_volumes),           cmocka_unit_test(test_restart_of_agent),
-        cmocka_unit_test(test_liveness_and_init), cmocka_unit_test(test_start_latency),
+        cmocka_unit_test(test_node_registers), cmocka_unit_test(test_pod_runs_and_goes),
+        cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_bad_pods),
+        cmocka_unit_test(test_volumes),        cmocka_unit_test(test_restart_of_agent),
+        cmocka_unit_test(test_damaged_record), cmocka_unit_test(test_liveness_and_init),
+        cmocka_unit_test(test_start_latency),
     };
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
