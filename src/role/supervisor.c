@@ -32,7 +32,7 @@ enum {
     SERVER_UID = 64222,
     SOCKETS_MAX = 2
 }; /* a uid of no one, unless the system has a user "cox" */
-enum { FIRST_DELAY_MS = 10, STEADY_S = 2 }; /* restarts */
+enum { FIRST_DELAY_MS = 10, LAST_DELAY_MS = 500, STEADY_S = 2 }; /* restarts */
 enum child_kind { CHILD_SERVER, CHILD_AGENT, CHILD_COUNT };
 
 struct child {
@@ -377,7 +377,9 @@ static void on_child_exit(void *ctx, struct process *process, int status)
         LOG_WARN("supervisor", "a child ended and is started again", LOG_Z("child", child->role),
                  LOG_I("status", status), LOG_I("delay_ms", child->delay_ns / NS_PER_MS));
         timer_start(s->loop, &child->restart, child->delay_ns, on_restart);
-        child->delay_ns = child->delay_ns * 2 > 5 * NS_PER_S ? 5 * NS_PER_S : child->delay_ns * 2;
+        child->delay_ns = child->delay_ns * 2 > LAST_DELAY_MS * NS_PER_MS
+                              ? LAST_DELAY_MS * NS_PER_MS
+                              : child->delay_ns * 2;
     }
 }
 

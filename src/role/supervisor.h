@@ -1,9 +1,9 @@
 /* supervisor.h: the parent of server and agent: `cox up`, `cox server`, `cox agent`.
  *
  * It makes keys and folders, opens the sockets (on the host and in the cluster's network
- * namespace), starts the children with a handoff, restarts one that dies (10 ms, doubling to 5 s),
- * renews the admin kubeconfig, passes SIGUSR1 (print state) on, and ends the children on SIGTERM or
- * SIGINT. Containers are no children of any of these: they go on.
+ * namespace), starts the children with a handoff, restarts one that dies (10 ms, doubling to half a
+ * second), renews the admin kubeconfig, passes SIGUSR1 (print state) on, and ends the children on
+ * SIGTERM or SIGINT. Containers are no children of any of these: they go on.
  */
 #pragma once
 #include "role/options.h"

@@ -113,7 +113,7 @@ class Node:
         found = {}
         with contextlib.suppress(OSError):
             for child in open(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read().split():
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, IndexError):  # IndexError: it just died, its command line is gone
                     role = open(f"/proc/{child}/cmdline", "rb").read().split(b"\0")[1].decode()
                     found[role] = int(child)
         return found

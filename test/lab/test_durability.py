@@ -36,7 +36,7 @@ def test_kills_lose_nothing(lab, api):  # noqa: F811
             except (OSError, http.client.HTTPException):
                 time.sleep(0.01)
 
-    threads = [threading.Thread(target=writer, args=(n,)) for n in range(WRITERS)]
+    threads = [threading.Thread(target=writer, args=(n,), daemon=True) for n in range(WRITERS)]
     for t in threads:
         t.start()
     rng = random.Random(7)

@@ -53,7 +53,7 @@ spec:
                 pass  # the server is being killed
             time.sleep(0.05)
 
-    thread = threading.Thread(target=watch_ready)
+    thread = threading.Thread(target=watch_ready, daemon=True)
     thread.start()
     rng = random.Random(1)
     for i in range(20):
