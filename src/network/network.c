@@ -24,6 +24,7 @@
 #include "io/net.h"
 #include "network/conntrack.h"
 #include "network/dns_server.h"
+#include "network/loopback_ports.h"
 #include "network/namespace.h"
 #include "network/nodes.h"
 #include "network/pod_link.h"
@@ -43,6 +44,7 @@ struct network {
     int netns_fd, bridge, dns_udp_fd, dns_tcp_fd;
     struct netlink netlink;
     struct service_rules *rules;
+    struct loopback_ports *loopback;
     struct pods *pods;
     struct services *services;
     struct nodes *nodes;
@@ -256,15 +258,44 @@ static bool is_stale_flow(void *ctx, const struct conntrack_flow *flow)
     return false;
 }
 
+/* TCP on loopback addresses is carried by us: on the one that was named, and, as far as it is free,
+ * on 127.0.0.1 for ports on any address. */
+static int change_loopback_ports(struct network *network, bool add, const struct host_port *ports,
+                                 size_t count, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        bool named = ports[i].host_address >> 24 == 127;
+        if (!add) {
+            loopback_ports_remove(network->loopback, &ports[i]);
+        } else if (named || (ports[i].host_address == 0 && ports[i].protocol == IPPROTO_TCP)) {
+            rc = loopback_ports_add(network->loopback, &ports[i], named ? err : NULL);
+            rc = named ? rc : 0;
+        }
+    }
+    return rc;
+}
+
 static int host_ports_changed(void *ctx, bool add, const struct host_port *ports, size_t count,
                               struct err *err)
 {
     struct network *network = ctx;
-    struct port_list list = {ports, count};
+    struct host_port translated[32];
+    struct port_list list = {translated, 0};
     bool datagrams = false;
-    int rc = service_rules_host_ports(network->rules, add, ports, count, err);
-    for (size_t i = 0; i < count; i++) {
-        datagrams |= ports[i].protocol == IPPROTO_UDP;
+    for (size_t i = 0; i < count && list.count < 32; i++) {
+        if (ports[i].host_address >> 24 != 127) {
+            translated[list.count++] = ports[i];
+            datagrams |= ports[i].protocol == IPPROTO_UDP;
+        }
+    }
+    int rc = list.count > 0
+                 ? service_rules_host_ports(network->rules, add, translated, list.count, err)
+                 : 0;
+    if (rc == 0 && (rc = change_loopback_ports(network, add, ports, count, err)) != 0) {
+        service_rules_host_ports(network->rules, false, translated, list.count, NULL);
+        change_loopback_ports(network, false, ports, count, NULL);
+        return rc;
     }
     if (rc == 0 && datagrams) {
         rc = conntrack_forget(network->netns_fd, IPPROTO_UDP, is_stale_flow, &list, err);
@@ -289,6 +320,7 @@ static int open_parts(struct network *network, struct err *err)
                                 .mtu = network->mtu,
                                 .pool = network->pool};
     struct pods_ops pods_ops = {.host_ports = host_ports_changed, .ctx = network};
+    network->loopback = loopback_ports_new(network->loop, network->netns_fd);
     rc = rc != 0 ? rc : pods_new(&pods, &pods_ops, &network->pods, err);
     struct nodes_options nodes = {.loop = network->loop,
                                   .netns_fd = network->netns_fd,
@@ -432,6 +464,7 @@ void network_free(struct network *network)
     services_free(network->services);
     nodes_free(network->nodes);
     pods_free(network->pods);
+    loopback_ports_free(network->loopback);
     service_rules_free(network->rules);
     netlink_close(&network->netlink);
     if (network->netns_fd >= 0) {

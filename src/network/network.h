@@ -10,6 +10,7 @@
  *   routes            service range via cox0; other nodes' pod ranges via their InternalIP
  *                     (protocol 99)
  *   nftables          table ip cox, never another one
+ *   sockets           DNS; host ports on 127.0.0.1 (TCP, carried by the agent)
  *   sysctls           net.ipv4.ip_forward=1, redirects off on cox0 (and in "all"); with
  *                     bridge_address also net.bridge.bridge-nf-call-iptables=0
  *

@@ -296,12 +296,6 @@ static int read_request_ports(const struct pod_network_request *request, struct 
             return err_set(err, ERR_UNSUPPORTED, "hostPort %u: hostIP %.*s is no IPv4 address",
                            port->host_port, STR_ARG(host));
         }
-        if (port->host_address >> 24 == 127) {
-            return err_set(err, ERR_UNSUPPORTED,
-                           "hostPort %u on %.*s: ports on a loopback address need route_localnet, "
-                           "which is never set",
-                           port->host_port, STR_ARG(host));
-        }
         pod->port_count++;
     }
     return 0;

@@ -154,9 +154,61 @@ static void host_ports_work(void **state)
     detach(network, "uid-h");
     assert_int_equal(netns_test_connect(NULL, SOCK_STREAM, "10.244.0.1", 8080, 500), -1);
     close(listener);
-    request.pod_uid = STR("uid-l");
+    network_free(network);
+}
+
+static struct timer echo_timer;
+static int echo_listener, echo_sock;
+
+/* The pod's side: accepts, and sends back what it gets. */
+static void echo_tick(struct timer *timer)
+{
+    char bytes[65536];
+    if (echo_sock < 0) {
+        echo_sock = accept4(echo_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    }
+    ssize_t n = echo_sock >= 0 ? recv(echo_sock, bytes, sizeof bytes, MSG_DONTWAIT) : -1;
+    if (n > 0) {
+        assert_int_equal(send(echo_sock, bytes, (size_t)n, 0), n);
+    } else if (n == 0) {
+        shutdown(echo_sock, SHUT_WR);
+    }
+    timer_start(loop, timer, NS_PER_MS, echo_tick);
+}
+
+static void loopback_host_ports(void **state)
+{
+    struct network *network = start();
+    struct pod_network pod;
+    struct pod_network_request request = {.pod_uid = STR("uid-l"), .host_port_count = 1};
+    request.host_ports[0].host_port = 8081;
+    request.host_ports[0].container_port = 80;
+    request.host_ports[0].protocol = "TCP";
     snprintf(request.host_ports[0].host_ip, sizeof request.host_ports[0].host_ip, "127.0.0.1");
-    ops = network_pod_ops(network);
+    const struct pod_network_ops *ops = network_pod_ops(network);
+    assert_int_equal(ops->attach(ops->ctx, &request, &pod, NULL), 0);
+    echo_listener = netns_test_listen(pod.netns_path, SOCK_STREAM, pod.ip, 80);
+    echo_sock = -1;
+    timer_start(loop, &echo_timer, 0, echo_tick);
+    int sock = netns_test_connect(NULL, SOCK_STREAM, "127.0.0.1", 8081, 500);
+    assert_true(sock >= 0);
+    char bytes[16] = "";
+    assert_int_equal(send(sock, "hello", 5, 0), 5);
+    shutdown(sock, SHUT_WR);
+    netns_test_run(loop, 60);
+    assert_int_equal(recv(sock, bytes, sizeof bytes, MSG_DONTWAIT), 5);
+    assert_string_equal(bytes, "hello");
+    assert_int_equal(recv(sock, bytes, sizeof bytes, MSG_DONTWAIT), 0);
+    close(sock);
+    timer_stop(&echo_timer);
+    close(echo_sock);
+    close(echo_listener);
+    /* nothing listens on the node's other addresses */
+    assert_int_equal(netns_test_connect(NULL, SOCK_STREAM, "10.244.0.1", 8081, 200), -1);
+    detach(network, "uid-l");
+    netns_test_run(loop, 30);
+    assert_int_equal(netns_test_connect(NULL, SOCK_STREAM, "127.0.0.1", 8081, 200), -1);
+    request.host_ports[0].protocol = "UDP";
     assert_int_equal(ops->attach(ops->ctx, &request, &pod, NULL), ERR_UNSUPPORTED);
     network_free(network);
 }
@@ -251,10 +303,10 @@ static void named_namespaces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pods_reach_each_other), cmocka_unit_test(a_new_agent_finds_them),
-        cmocka_unit_test(host_ports_work),       cmocka_unit_test(the_range_ends),
-        cmocka_unit_test(another_range),         cmocka_unit_test(removal_leaves_nothing),
-        cmocka_unit_test(named_namespaces),
+        cmocka_unit_test(pods_reach_each_other),  cmocka_unit_test(a_new_agent_finds_them),
+        cmocka_unit_test(host_ports_work),        cmocka_unit_test(the_range_ends),
+        cmocka_unit_test(another_range),          cmocka_unit_test(loopback_host_ports),
+        cmocka_unit_test(removal_leaves_nothing), cmocka_unit_test(named_namespaces),
     };
     if (!netns_test_enter()) {
         print_message("skipped: needs root and namespaces\n");
