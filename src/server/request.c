@@ -313,8 +313,14 @@ void request_warn(struct request *request, const char *format, ...)
     }
     va_list ap;
     va_start(ap, format);
-    w->items[w->count++] = str_of(arena_vprintf(&request->arena, format, ap));
+    struct str text = str_of(arena_vprintf(&request->arena, format, ap));
     va_end(ap);
+    for (size_t i = 0; i < w->count; i++) {
+        if (str_eq(w->items[i], text)) {
+            return; /* said already: a plan that ran again, or one of a collection */
+        }
+    }
+    w->items[w->count++] = text;
 }
 
 struct api_context request_context(struct request *request, struct arena *arena)

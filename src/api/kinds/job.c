@@ -142,4 +142,5 @@ const struct api_ops ops_job = {
     .columns = columns,
     .generation = true,
     .unconditional_update = true,
+    .orphans_by_default = true,
 };

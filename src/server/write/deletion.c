@@ -88,11 +88,38 @@ static void set_finalizer(struct arena *arena, struct val *meta, const char *nam
     }
 }
 
+static bool has_finalizer(const struct val *meta, const char *name)
+{
+    VAL_EACH (it, val_get(meta, "finalizers")) {
+        if (str_is(val_text(it), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Without a policy, finalizers that are there say what happens to dependents, then the kind. */
+static void choose_propagation(struct deletion *deletion, const struct val *meta)
+{
+    if (deletion->propagation.n > 0 || !deletion->change.resource->ops->orphans_by_default ||
+        has_finalizer(meta, "orphan") || has_finalizer(meta, "foregroundDeletion")) {
+        return;
+    }
+    deletion->propagation = STR("Orphan");
+    if (deletion->request != NULL) {
+        request_warn(deletion->request,
+                     "child pods are preserved by default when jobs are deleted; set "
+                     "propagationPolicy=Background to remove them or set propagationPolicy=Orphan "
+                     "to suppress this warning");
+    }
+}
+
 static void set_propagation(struct deletion *deletion, struct val *meta)
 {
     struct arena *arena = &deletion->change.arena;
+    choose_propagation(deletion, meta);
     if (deletion->propagation.n == 0) {
-        return; /* finalizers that are there say it already */
+        return;
     }
     set_finalizer(arena, meta, "orphan", str_is(deletion->propagation, "Orphan"));
     set_finalizer(arena, meta, "foregroundDeletion", str_is(deletion->propagation, "Foreground"));
