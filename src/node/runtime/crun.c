@@ -331,12 +331,34 @@ static int crun_signal(void *ctx, const char *id, const char *dir, int signal, s
     return rc;
 }
 
+/* A monitor that is still there (its runtime hangs, or its container was just killed) would write
+ * into the folder that is being removed. Known by its command line: pids are reused. */
+static void kill_monitor(const char *id, const char *dir)
+{
+    int64_t pid = read_number(dir, "conmon.pid");
+    int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+    char *path MEM_CLEANUP = mem_printf("/proc/%lld/cmdline", (long long)pid);
+    struct buf words BUF_CLEANUP = BUF_INIT;
+    if (fd >= 0 && file_read(path, 64 * 1024, &words, NULL) == 0 &&
+        str_contains(buf_view(&words), str_of(id))) {
+        struct pollfd ended = {.fd = fd, .events = POLLIN};
+        syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+        poll(&ended, 1, 1000);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static int crun_remove(void *ctx, const char *id, const char *dir, const char *cgroup,
                        struct err *err)
 {
     struct crun *crun = ctx;
     if (cgroup[0] != '\0') { /* never the root of the hierarchy */
         cgroup_kill(cgroup, id);
+    }
+    kill_monitor(id, dir);
+    if (cgroup[0] != '\0') {
         cgroup_remove(cgroup);
     }
     char *state MEM_CLEANUP = mem_printf("%s/%s", crun->state_dir, id);
