@@ -119,11 +119,11 @@ static void note(struct change *change, struct str key)
 }
 
 static bool try_ip(struct addresses *addresses, struct change *change, const struct owner *owner,
-                   uint32_t offset, struct str *ret_text)
+                   uint32_t offset, bool takeover, struct str *ret_text)
 {
     char text[24];
     struct str key = ip_text(addresses->base + offset, text);
-    if (!claim(addresses, key, owner, false)) {
+    if (!claim(addresses, key, owner, takeover)) {
         return false;
     }
     note(change, key);
@@ -144,12 +144,13 @@ static int take_any(struct addresses *addresses, struct change *change, const st
     uint32_t room = last - band;
     uint32_t start = room > 0 ? (uint32_t)random_below(loop_random(change->loop), room) : 0;
     for (uint32_t i = 0; i < room; i++) {
-        if (try_ip(addresses, change, owner, band + (start + i) % room, ret_text)) {
+        if (try_ip(addresses, change, owner, band + (start + i) % room, false, ret_text)) {
             return 0;
         }
     }
-    for (uint32_t i = 1; i < band; i++) {
-        if (try_ip(addresses, change, owner, i, ret_text)) {
+    /* Then the rest, and what belongs to Services that are gone. */
+    for (uint32_t i = 1; i < last; i++) {
+        if (try_ip(addresses, change, owner, i, i >= band, ret_text)) {
             return 0;
         }
     }
