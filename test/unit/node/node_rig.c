@@ -119,6 +119,7 @@ void rig_start(struct rig *rig)
                                           .run_dir = path_in(rig, "run"),
                                           .log_dir = path_in(rig, "log"),
                                           .cgroup_root = rig->cgroup,
+                                          .crun_path = rig->crun,
                                           .node_ip = STR("127.0.0.1"),
                                           .api_host = STR("10.96.0.1")};
     int rc = agent_start(&rig->options, &rig->agent, &err);

@@ -13,7 +13,7 @@ struct rig {
     struct client *client;
     struct agent *agent;
     struct agent_options options;
-    bool tested;
+    const char *crun; /* another runtime for the next rig_start; NULL: the installed one */
 };
 /* NULL and a line on stderr: why containers cannot run here. */
 struct rig *rig_new(void);

@@ -247,6 +247,42 @@ static void test_liveness_and_init(void **state)
     assert_true(rig_wait(rig, rig_gone, "live2", 15));
 }
 
+/* A runtime that fails once at each of its first calls: pods converge, nothing is left behind. */
+static void test_runtime_faults(void **state)
+{
+    static const char *const faults[] = {"exit 255", "kill -9 $$", "echo nonsense >&2; exit 1"};
+    char *wrapper MEM_CLEANUP = mem_printf("%s/crun", rig->dir);
+    char *flag MEM_CLEANUP = mem_printf("%s/fault", rig->dir);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        char *script MEM_CLEANUP =
+            mem_printf("#!/bin/sh\nif [ -e %s ]; then rm %s; %s; fi\nexec /usr/bin/crun \"$@\"\n",
+                       flag, flag, faults[i]);
+        rig_stop(rig);
+        assert_int_equal(file_write_quick(wrapper, str_of(script), 0755, NULL), 0);
+        assert_int_equal(file_write_quick(flag, STR("x"), 0600, NULL), 0);
+        rig->crun = wrapper;
+        rig_start(rig);
+        rig->crun = NULL;
+        rig_pod(rig, "fault",
+                "'containers':[{'name':'c','image':'cox.test/box:1','command':["
+                "'/bin/sleep','1000']}]");
+        assert_true(rig_wait(rig, rig_ready, "fault", 20));
+        const struct val *c = rig_container(rig, "fault", 0);
+        assert_int_equal(val_int(val_get(c, "restartCount"), 0), 1);
+        assert_true(str_is(val_text(val_path(c, "lastState.terminated.reason")), "StartError"));
+        fake_delete(rig->api, rig_pods(), "default", "fault", "{'gracePeriodSeconds':1}");
+        assert_true(rig_wait(rig, rig_gone, "fault", 15));
+    }
+    rig_stop(rig);
+    rig_start(rig);
+    char *containers MEM_CLEANUP = mem_printf("%s/data/containers/.", rig->dir);
+    char *crun MEM_CLEANUP = mem_printf("%s/run/crun", rig->dir);
+    assert_int_equal(rmdir(crun), 0); /* empty */
+    rig_stop(rig);
+    rig_start(rig);
+    assert_true(file_exists(containers));
+}
+
 static void test_start_latency(void **state)
 {
     int64_t total = 0;
@@ -292,7 +328,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_bad_pods),
         cmocka_unit_test(test_volumes),        cmocka_unit_test(test_restart_of_agent),
         cmocka_unit_test(test_damaged_record), cmocka_unit_test(test_liveness_and_init),
-        cmocka_unit_test(test_start_latency),
+        cmocka_unit_test(test_runtime_faults), cmocka_unit_test(test_start_latency),
     };
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
