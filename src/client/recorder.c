@@ -334,8 +334,10 @@ static struct entry *entry_new(struct recorder *recorder, const struct recorder_
     return entry;
 }
 
-static void record(struct recorder *recorder, const struct recorder_about *about, const char *type,
-                   const char *reason, const char *format, va_list ap)
+__attribute__((format(printf, 5, 0))) static void record(struct recorder *recorder,
+                                                         const struct recorder_about *about,
+                                                         const char *type, const char *reason,
+                                                         const char *format, va_list ap)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     if (!take_token(recorder, about)) {
