@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -131,6 +132,9 @@ static int open_network(struct agent_process *p, struct err *err)
         .dns_server = str_of(o->cluster_dns),
         .dns_domain = str_of(o->cluster_domain),
         .dns_upstream = str_of(upstream),
+        .dns_udp_fd = handoff_get_fd(&p->handoff, "dns-udp", 0),
+        .dns_tcp_fd = handoff_get_fd(&p->handoff, "dns-tcp", 0),
+        .bridge_address = str_of(o->bridge_address),
     };
     return network_new(&options, &p->network, err);
 }
@@ -140,13 +144,17 @@ static int open_agent(struct agent_process *p, struct err *err)
     const struct options *o = &p->handoff.options;
     char gateway[16] = "";
     struct str cidr = handoff_get_text(&p->handoff, "pod-cidr");
+    struct buf labels BUF_CLEANUP = BUF_INIT;
+    struct str of_cards = gpu_labels(p->gpu);
     supervisor_first_address(cidr, gateway);
+    buf_addz(&labels, o->node_labels);
+    buf_printf(&labels, "%s%.*s", labels.n > 0 && of_cards.n > 0 ? "," : "", STR_ARG(of_cards));
     struct agent_options options = {
         .node_name = str_of(o->node_name),
         .loop = p->loop,
         .client = p->client,
         .network = network_pod_ops(p->network),
-        .devices = p->gpu != NULL ? gpu_device_ops(p->gpu) : NULL,
+        .devices = gpu_device_ops(p->gpu),
         .root_dir = o->root_dir,
         .data_dir = o->data_dir,
         .run_dir = o->run_dir,
@@ -156,7 +164,7 @@ static int open_agent(struct agent_process *p, struct err *err)
         .node_ip = o->node_ip[0] != '\0' ? str_of(o->node_ip) : str_of(gateway),
         .pod_cidr = cidr,
         .kubelet_port = (uint16_t)o->kubelet_port,
-        .labels = str_of(o->node_labels),
+        .labels = buf_view(&labels),
         .max_pods = (int)o->max_pods,
         .hardened = o->hardened,
         .insecure_loopback_registries = o->insecure_registries,
@@ -179,6 +187,15 @@ static int open_gpu(struct agent_process *p, struct err *err)
     return gpu_new(&options, &p->gpu, err);
 }
 
+/* Pods of this node, for what asks the device manager about them. */
+static void watch_own_pods(struct agent_process *p)
+{
+    char *field MEM_CLEANUP = mem_printf("spec.nodeName=%s", p->handoff.options.node_name);
+    struct client_watch_options mine = {.resource = schema_kind(STR(""), STR("v1"), STR("Pod")),
+                                        .field_selector = str_of(field)};
+    gpu_set_pods(p->gpu, informers_get_filtered(p->informers, &mine));
+}
+
 static int open_all(struct agent_process *p, struct err *err)
 {
     struct str api = handoff_get_text(&p->handoff, "api");
@@ -192,6 +209,7 @@ static int open_all(struct agent_process *p, struct err *err)
     p->client = client_http_new(p->loop, &http);
     p->informers = informers_new(p->client);
     rc = network_start(p->network, p->informers, err);
+    watch_own_pods(p);
     rc = rc != 0 ? rc : open_agent(p, err);
     if (rc == 0) {
         p->listener = listener_new(p->loop, handoff_get_fd(&p->handoff, "kubelet", 0),
@@ -230,6 +248,7 @@ int agent_process_main(int argc, char **argv)
     static struct agent_process process;
     struct agent_process *p = &process;
     struct err err = ERR_INIT;
+    umask(022); /* what containers see is made here; secrets are written with modes of their own */
     signals_block("cox-agent");
     if (handoff_read(&p->handoff, &err) != 0) {
         fprintf(stderr, "cox: %s\n", err.message);

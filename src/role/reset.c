@@ -18,6 +18,7 @@
 
 #include "base/mem.h"
 #include "base/vec.h"
+#include "gpu/gpu.h"
 #include "io/file.h"
 #include "network/network.h"
 #include "node/runtime/cgroup.h"
@@ -306,6 +307,11 @@ int command_reset(int argc, char **argv)
     }
     cgroup_remove(o.cgroup_root);
     rc = rc != 0 ? rc : remove_network(&o, &err);
+    rc = rc != 0 ? rc
+                 : gpu_remove(&(struct gpu_options){.root_dir = o.root_dir,
+                                                    .run_dir = o.run_dir,
+                                                    .data_dir = o.data_dir},
+                              &err);
     unmount_all(&o);
     if (rc == 0) {
         remove_files(&o);

@@ -50,7 +50,7 @@ struct supervisor {
     struct loop *loop;
     struct credentials credentials;
     struct join_result joined; /* agent that joined: certificate, CA, pod range */
-    int api_fds[SOCKETS_MAX], kubelet_fd, signal_fd, lock_fd;
+    int api_fds[SOCKETS_MAX], kubelet_fd, dns_udp_fd, dns_tcp_fd, signal_fd, lock_fd;
     uid_t server_uid;
     gid_t server_gid;
     struct child children[CHILD_COUNT];
@@ -184,6 +184,10 @@ static int open_sockets(struct supervisor *s, struct err *err)
     if (rc == 0 && (s->roles & (ROLE_UP | ROLE_AGENT)) != 0) {
         rc = bind_socket(s, apart, "0.0.0.0", o->kubelet_port, "--kubelet-port", &s->kubelet_fd,
                          err);
+        /* Kept here, so that questions wait in the sockets while a new agent starts. */
+        rc = rc != 0 ? rc
+                     : network_dns_sockets(apart ? o->netns : NULL, str_of(o->cluster_dns),
+                                           &s->dns_udp_fd, &s->dns_tcp_fd, err);
     }
     return rc;
 }
@@ -245,6 +249,8 @@ static int fill_agent(struct supervisor *s, struct handoff_maker *maker, struct 
 {
     const struct options *o = &s->options;
     handoff_fd(maker, "kubelet", s->kubelet_fd);
+    handoff_fd(maker, "dns-udp", s->dns_udp_fd);
+    handoff_fd(maker, "dns-tcp", s->dns_tcp_fd);
     if (s->joined.ca_pem.n > 0) {
         handoff_text(maker, "ca.crt", buf_view(&s->joined.ca_pem));
         handoff_text(maker, "node.crt", buf_view(&s->joined.certificate_pem));
@@ -451,8 +457,13 @@ static int start_all(struct supervisor *s, struct err *err)
 
 int supervisor_main(int argc, char **argv, unsigned roles)
 {
-    struct supervisor s = {
-        .roles = roles, .api_fds = {-1, -1}, .kubelet_fd = -1, .signal_fd = -1, .lock_fd = -1};
+    struct supervisor s = {.roles = roles,
+                           .api_fds = {-1, -1},
+                           .kubelet_fd = -1,
+                           .dns_udp_fd = -1,
+                           .dns_tcp_fd = -1,
+                           .signal_fd = -1,
+                           .lock_fd = -1};
     struct err err = ERR_INIT;
     if (options_parse(argc, argv, roles, &s.options, &err) != 0) {
         fprintf(stderr, "cox: %s\n", err.message);
