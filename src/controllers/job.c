@@ -48,7 +48,7 @@ static bool has_ended(struct pass *pass, struct job_pass *work)
  */
 static bool is_past_restarts(const struct job_pass *work)
 {
-    if (!str_is(val_text(val_path(work->job, "spec.template.spec.restartPolicy")), "OnFailure")) {
+    if (!work->on_failure) {
         return false;
     }
     int64_t restarts = 0;
@@ -287,6 +287,7 @@ static void *start(struct controller_env *env)
     all->jobs = informers_get(env->informers, all->resource);
     all->pods = informers_get(env->informers, all->pod_resource);
     children_index(all->pods);
+    all->briefs = pod_cache_new(all->pods);
     all->backoffs = mem_new(struct map);
     all->recorder = recorder_new(env->client, "job-controller", "");
     all->worker = worker_new(env, "job-controller", PARALLEL, reconcile, all);
@@ -304,6 +305,7 @@ static void stop(void *state)
     worker_free(all->worker);
     worker_free(all->orphans);
     recorder_free(all->recorder);
+    pod_cache_free(all->briefs);
     MAP_EACH (it, all->backoffs) {
         free(it->value);
     }

@@ -18,6 +18,7 @@ struct jobs {
     struct informer *jobs, *pods;
     const struct api_resource *resource, *pod_resource;
     struct recorder *recorder;
+    struct pod_cache *briefs;
     struct map *backoffs; /* job uid -> struct job_backoff */
 };
 struct job_backoff {
@@ -41,7 +42,7 @@ struct str index_set_text(struct arena *arena, const struct index_set *set);
 enum job_failure_action { JOB_COUNT, JOB_IGNORE, JOB_FAIL_INDEX, JOB_FAIL_JOB };
 struct job_pod {
     struct pod_brief brief;
-    struct val *value;
+    struct val *value;      /* NULL: not looked inside */
     int64_t index;          /* completion index, or -1 */
     int64_t index_failures; /* annotation */
     int64_t index_ignored;
@@ -65,7 +66,7 @@ struct job_pass {
     struct job_pod *pods;
     size_t count;
     /* spec */
-    bool indexed, suspended, only_replace_failed, per_index;
+    bool indexed, suspended, on_failure, only_replace_failed, per_index;
     int64_t completions; /* -1: none */
     int64_t parallelism, backoff_limit, index_limit;
     /* counts: status, uncounted and new ones together */

@@ -61,6 +61,7 @@ static void load_spec(struct job_pass *work)
 {
     const struct val *spec = val_get(work->job, "spec");
     work->indexed = str_is(val_text(val_get(spec, "completionMode")), "Indexed");
+    work->on_failure = str_is(val_text(val_path(spec, "template.spec.restartPolicy")), "OnFailure");
     work->suspended = val_bool(val_get(spec, "suspend"), false);
     work->completions = val_int(val_get(spec, "completions"), -1);
     work->parallelism = val_int(val_get(spec, "parallelism"), 1);
@@ -81,19 +82,18 @@ static bool is_in(const struct val *list, struct str uid)
     return false;
 }
 
-static void load_pod(struct pass *pass, struct job_pass *work, struct object *object,
-                     struct job_pod *pod)
+/* What only the whole pod tells: decoded for those that are not settled yet. */
+static void look_inside(struct pass *pass, struct job_pass *work, struct job_pod *pod)
 {
+    const struct object *object = pod->brief.object;
     const struct val *uncounted = val_path(work->job, "status.uncountedTerminatedPods");
-    pod->value = object_decode(pass_hold(pass, object), pass->arena);
-    pod_brief(pass->arena, object, &pod->brief);
-    pod->tracked = finalizer_has(object, JOB_FINALIZER);
-    pod->index = annotation_number(pod->value, JOB_INDEX, -1);
+    bool ended = pod->failed || pod->succeeded;
+    if (!ended && !work->per_index && !work->on_failure) {
+        return;
+    }
+    pod->value = object_decode(object, pass->arena);
     pod->index_failures = annotation_number(pod->value, JOB_INDEX_FAILURES, 0);
     pod->index_ignored = annotation_number(pod->value, JOB_INDEX_IGNORED, 0);
-    pod->succeeded = pod->brief.phase == POD_SUCCEEDED;
-    pod->failed = pod->brief.phase == POD_FAILED ||
-                  (!work->only_replace_failed && object->deleting && !pod->succeeded);
     pod->uncounted = is_in(val_get(uncounted, "succeeded"), object->uid) ||
                      is_in(val_get(uncounted, "failed"), object->uid);
     pod->finished = finish_time(pod->value, pass->now);
@@ -105,6 +105,25 @@ static void load_pod(struct pass *pass, struct job_pass *work, struct object *ob
             work->end_reason = "PodFailurePolicy";
             work->end_message = message;
         }
+    }
+}
+
+static void load_pod(struct pass *pass, struct job_pass *work, struct object *object,
+                     struct job_pod *pod)
+{
+    pass_hold(pass, object);
+    pod_cache_get(work->all->briefs, object, &pod->brief);
+    pod->tracked = finalizer_has(object, JOB_FINALIZER);
+    pod->index = -1;
+    str_i64(object_label_get(object, STR(JOB_INDEX)), &pod->index);
+    pod->succeeded = pod->brief.phase == POD_SUCCEEDED;
+    pod->failed = pod->brief.phase == POD_FAILED ||
+                  (!work->only_replace_failed && object->deleting && !pod->succeeded);
+    if (!pod->tracked && pod_is_finished(&pod->brief) && !work->per_index) {
+        return; /* counted long ago: of a big Job most pods are */
+    }
+    if (pod->tracked || work->per_index) {
+        look_inside(pass, work, pod);
     }
 }
 
@@ -185,6 +204,7 @@ bool job_load(struct pass *pass, struct job_pass *work)
     index_set_parse(&work->failed_indexes, val_text(val_get(status, "failedIndexes")));
     struct objects mine;
     children_of(pass->arena, all->pods, object->uid, &mine);
+    pass_cost(pass, mine.count / 4);
     work->pods = arena_array(pass->arena, struct job_pod, mine.count + 1);
     work->count = mine.count;
     for (size_t i = 0; i < mine.count; i++) {
