@@ -1,0 +1,59 @@
+/* sim_cluster.h: a whole cluster in one thread on virtual time: memory store, cache, sequencer,
+ * server, controllers, scheduler and hollow nodes on one simulated loop, and a trace of every
+ * committed write.
+ */
+#pragma once
+#include "../cmocka_all.h"
+#include "controllers/controller.h"
+#include "scheduler/scheduler.h"
+#include "server/server.h"
+#include "sim_agent.h"
+#include "store/store.h"
+
+enum { SIM_NODES = 2 };
+extern const char *const sim_node_names[SIM_NODES];
+
+struct sim_trace {
+    struct store_ops ops; /* the store's own, but for commit */
+    const struct store_ops *inner;
+    struct buf text; /* "revision verb resource/ns/name hash-of-object\n" a write */
+    uint64_t revision, hash;
+    size_t writes, others; /* others: but leases and the status of nodes */
+    char last_other[512];
+    bool keeps_objects; /* whole objects into the text, for looking at differences */
+};
+
+struct sim {
+    uint64_t seed;
+    struct loop *loop;
+    struct sim_trace trace;
+    struct store *store;
+    struct cache *cache;
+    struct sequencer *sequencer;
+    struct server *server;
+    struct client *user; /* of system:masters */
+    struct client *controllers_client, *scheduler_client;
+    struct informers *controllers_informers, *scheduler_informers;
+    struct controllers *controllers;
+    struct scheduler *scheduler;
+    struct sim_ledger ledger;
+    struct sim_agent *agents[SIM_NODES];
+};
+void sim_start(struct sim *sim, uint64_t seed);
+void sim_stop(struct sim *sim);
+void sim_node_start(struct sim *sim, int node);
+void sim_node_kill(struct sim *sim, int node);
+double sim_seconds(struct sim *sim); /* of virtual time since the start */
+
+const struct api_resource *sim_resource(const char *group, const char *plural); /* version v1 */
+/* One request of the user's in namespace default, run to its end; `json` with ' for ", or NULL.
+ * Returns the code. */
+enum err_code sim_request(struct sim *sim, enum client_verb verb,
+                          const struct api_resource *resource, const char *name,
+                          const char *subresource, const char *json);
+/* The objects of a resource in namespace default, decoded into the arena. */
+size_t sim_list(struct sim *sim, const struct api_resource *resource, struct arena *arena,
+                struct val ***ret_items);
+/* NULL when it is not there. */
+struct val *sim_get(struct sim *sim, const struct api_resource *resource, const char *ns,
+                    const char *name, struct arena *arena);
