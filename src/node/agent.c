@@ -58,6 +58,7 @@ static void entry_free(struct pod_entry *entry)
     lookup_remove_pod(entry);
     tokens_free(entry);
     entry_report_done(entry);
+    buf_done(&entry->told);
     pod_worker_free(entry->worker);
     free(entry->uid);
     free(entry->ns);
@@ -134,6 +135,7 @@ static void add_pod(struct agent *agent, struct pod_view *view)
     if (agent->records.count > 0) {
         entry_recover(entry);
     }
+    entry_tell_unsupported(entry);
     pod_worker_start(entry->worker);
 }
 
@@ -158,6 +160,7 @@ static void on_pod(void *ctx, struct object *old, struct object *now)
         add_pod(agent, view);
     } else if (!entry->finalizing) {
         pod_worker_update(entry->worker, view);
+        entry_tell_unsupported(entry);
     }
     pod_view_unref(view);
 }

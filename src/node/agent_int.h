@@ -63,7 +63,7 @@ struct pod_entry {
     struct buf sent;
     bool status_dirty, status_busy, finalizing, delete_sent;
     struct timer status_retry;
-    struct map logged; /* image of the last "Pulled" event a container */
+    struct buf told; /* the last "Unsupported" event */
 };
 
 struct record { /* one container on disk */
@@ -186,6 +186,9 @@ struct node_reporter *node_reporter_new(struct agent *agent);
 void node_reporter_free(struct node_reporter *reporter);
 bool node_reporter_ready(const struct node_reporter *reporter);
 void node_reporter_changed(struct node_reporter *reporter);
+
+/* unsupported.c */
+void entry_tell_unsupported(struct pod_entry *entry);
 
 /* probe/ */
 void entry_probes(struct container *container, bool on);

@@ -103,6 +103,33 @@ bool record_read(const char *dir, struct record *ret_record)
     return strlen(record.id) == 64 && record.pod_uid[0] != '\0';
 }
 
+static bool known_id(const struct agent *agent, const char *id)
+{
+    VEC_EACH (it, &agent->records) {
+        if (strcmp(it->id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the runtime remembers of containers that nobody knows any more. */
+static void forget_strangers(struct agent *agent)
+{
+    char *state MEM_CLEANUP = mem_printf("%s/crun", agent->run_dir);
+    DIR *stream = opendir(state);
+    struct dirent *entry;
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (entry->d_name[0] != '.' && !known_id(agent, entry->d_name)) {
+            char *path MEM_CLEANUP = mem_printf("%s/%s", state, entry->d_name);
+            file_remove_tree(path, NULL);
+        }
+    }
+    if (stream != NULL) {
+        closedir(stream);
+    }
+}
+
 void agent_load_records(struct agent *agent)
 {
     DIR *stream = opendir(agent->containers_dir);
@@ -129,4 +156,5 @@ void agent_load_records(struct agent *agent)
     if (stream != NULL) {
         closedir(stream);
     }
+    forget_strangers(agent);
 }

@@ -461,8 +461,7 @@ static void on_devices(void *arg, const struct container_devices *devices, const
 {
     struct start *s = arg;
     if (devices == NULL) {
-        entry_event(s->entry->worker, NULL, "Warning", "UnexpectedAdmissionError", err->message);
-        pod_worker_evict(s->entry->worker, "UnexpectedAdmissionError", err->message);
+        /* The pod waits for its device: another pod may just be giving it back. */
         fail_start(s, "CreateContainerError", err);
         return;
     }
