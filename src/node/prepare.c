@@ -481,6 +481,17 @@ void entry_refresh_volumes(struct pod_entry *entry)
 
 /* ---- the end ---- */
 
+/* Containers that wait for a device try again at once. */
+static void devices_given_back(struct agent *agent)
+{
+    MAP_EACH (it, &agent->pod_entries) {
+        struct pod_worker *worker = ((struct pod_entry *)it->value)->worker;
+        for (size_t i = 0; worker->state == POD_RUNNING && i < worker->container_count; i++) {
+            container_retry(&worker->containers[i]);
+        }
+    }
+}
+
 static void give_back(struct pod_entry *entry)
 {
     struct agent *agent = entry->agent;
@@ -495,6 +506,7 @@ static void give_back(struct pod_entry *entry)
     entry->attached = false;
     if (agent->has_devices) {
         agent->devices.release(agent->devices.ctx, uid);
+        devices_given_back(agent);
     }
 }
 

@@ -165,6 +165,7 @@ void container_retry(struct container *container)
 {
     bool config = container->reason != NULL &&
                   (strcmp(container->reason, "CreateContainerConfigError") == 0 ||
+                   strcmp(container->reason, "CreateContainerError") == 0 ||
                    strcmp(container->reason, "ErrImageNeverPull") == 0);
     if (container->state == CONTAINER_BACKOFF && config) {
         timer_stop(&container->timer);
