@@ -1,12 +1,14 @@
 /* commands.c: the small commands of this machine: kubeconfig, backup, restore, image. */
 #include "role/commands.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/connection.h"
 #include "cli/verb.h"
+#include "io/file.h"
 #include "node/image.h"
 #include "role/credentials.h"
 #include "store/store.h"
@@ -88,27 +90,47 @@ int command_kubeconfig(int argc, char **argv)
     return 0;
 }
 
+/* Takes the file that the server made over to where the user wants it (another disk: a copy). */
+static int take_file(const char *from, const char *to, struct err *err)
+{
+    struct buf bytes BUF_CLEANUP = BUF_INIT;
+    if (rename(from, to) == 0) {
+        return chown(to, 0, 0) == 0 ? 0 : err_os(err, errno, "chown %s", to);
+    }
+    int rc = file_read(from, SIZE_MAX / 4, &bytes, err);
+    rc = rc != 0 ? rc : file_write_atomic(to, buf_view(&bytes), 0600, err);
+    if (rc == 0) {
+        unlink(from);
+    }
+    return rc;
+}
+
 int command_backup(int argc, char **argv)
 {
     struct arguments arguments;
     struct connection *connection = NULL;
-    struct buf answer BUF_CLEANUP = BUF_INIT, path BUF_CLEANUP = BUF_INIT;
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct val *answer = NULL;
     struct err err = ERR_INIT;
     if (!cli_open(argc, argv, 0, &arguments, &connection)) {
         return 1;
     }
+    struct connection_request request = {
+        .method = "POST", .path = STR("/cox/v1/backup"), .body = STR("{}"), .timeout_ns = -1};
     int rc = arguments.words.count == 1
                  ? 0
                  : err_set(&err, ERR_INVALID, "say where to: cox backup FILE");
+    rc = rc != 0 ? rc : connection_send_json(connection, &request, &arena, &answer, &err);
     if (rc == 0) {
-        buf_addz(&path, "/cox/v1/backup");
-        path_query(&path, "to", str_of(arguments.words.items[0]));
-        struct connection_request request = {
-            .method = "POST", .path = buf_view(&path), .accept = "*/*", .timeout_ns = -1};
-        rc = connection_send(connection, &request, &answer, &err);
-    }
-    if (rc == 0) {
-        fwrite(answer.p, 1, answer.n, stdout);
+        char *from MEM_CLEANUP = str_dup(val_text(val_get(answer, "path")));
+        const char *to = arguments.words.items[0];
+        rc = take_file(from, to, &err);
+        if (rc == 0) {
+            printf("%s holds revision %.*s; Secrets in it need the storage key %.*s (storage.key "
+                   "in the config folder: keep a copy elsewhere)\n",
+                   to, STR_ARG(val_text(val_get(answer, "revision"))),
+                   STR_ARG(val_text(val_get(answer, "keyID"))));
+        }
     }
     cli_close(&arguments, connection);
     return rc != 0 ? fail(&err) : 0;

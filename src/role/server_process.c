@@ -24,6 +24,7 @@
 #include "io/poll.h"
 #include "io/tls.h"
 #include "pki/seal.h"
+#include "role/backup.h"
 #include "role/credentials.h"
 #include "role/handoff.h"
 #include "role/join.h"
@@ -87,6 +88,14 @@ static int seal_out(void *ctx, struct str key, struct str sealed, struct buf *ou
     return seal_open(((struct server_process *)ctx)->seal, key, sealed, out, err);
 }
 
+/* What was refused may or may not be on the disk: only a new start knows. The supervisor makes one.
+ */
+static void on_store_failed(void *ctx)
+{
+    LOG_ERROR("store", "the store failed and takes no writes any more: the server starts again");
+    _exit(1);
+}
+
 static int open_store(struct server_process *p, struct err *err)
 {
     unsigned char key[SEAL_KEY_SIZE];
@@ -111,7 +120,11 @@ static int open_store(struct server_process *p, struct err *err)
     }
     p->cache = cache_new(0);
     p->store_loop = loop_new();
-    return sequencer_new(p->store_loop, p->store, p->cache, &p->sequencer, err);
+    rc = sequencer_new(p->store_loop, p->store, p->cache, &p->sequencer, err);
+    if (rc == 0) {
+        sequencer_on_failed(p->sequencer, on_store_failed, p);
+    }
+    return rc;
 }
 
 /* ---- TLS ---- */
@@ -355,6 +368,8 @@ static int open_server(struct server_process *p, struct err *err)
     };
     int rc = server_new(&options, &p->server, err);
     if (rc == 0) {
+        char *folder MEM_CLEANUP = mem_printf("%s/server", o->data_dir);
+        backup_serve(p->server, p->sequencer, p->cache, folder, seal_id(p->seal));
         p->join = join_serve(p->server, p->cache, p->ca, p->ca_key, o);
     }
     return rc;
