@@ -4,11 +4,7 @@
  * binary search in sorted indexes. The tables themselves are made from schema/ at build time;
  * nothing here changes them, so all of it may be used from any thread.
  */
-#include "api/ops.h"
 #include "api/schema_int.h"
-
-/* The strategy of resources that name none. */
-const struct api_ops ops_generic = {.unconditional_update = true};
 
 const struct api_field *schema_field(const struct api_struct *type, struct str name)
 {

@@ -143,6 +143,8 @@ static int open_agent(struct agent_process *p, struct err *err)
 {
     const struct options *o = &p->handoff.options;
     char gateway[16] = "";
+    /* Images are pulled from the supervisor's network: it stayed on the host's. */
+    char *host_netns MEM_CLEANUP = mem_printf("/proc/%d/ns/net", (int)getppid());
     struct str cidr = handoff_get_text(&p->handoff, "pod-cidr");
     struct buf labels BUF_CLEANUP = BUF_INIT;
     struct str of_cards = gpu_labels(p->gpu);
@@ -160,7 +162,7 @@ static int open_agent(struct agent_process *p, struct err *err)
         .run_dir = o->run_dir,
         .log_dir = o->log_dir,
         .cgroup_root = o->cgroup_root,
-        .pull_netns_path = o->netns[0] != '\0' ? "/proc/1/ns/net" : NULL,
+        .pull_netns_path = o->netns[0] != '\0' ? host_netns : NULL,
         .node_ip = o->node_ip[0] != '\0' ? str_of(o->node_ip) : str_of(gateway),
         .pod_cidr = cidr,
         .kubelet_port = (uint16_t)o->kubelet_port,
