@@ -24,7 +24,7 @@ static void on_flush(struct timer *timer);
 
 static void queue_flush(struct sim_agent *agent)
 {
-    if (!timer_armed(&agent->flush)) {
+    if (agent->client != NULL && !timer_armed(&agent->flush)) {
         timer_start(agent->loop, &agent->flush, 0, on_flush);
     }
 }
@@ -46,7 +46,7 @@ static void op_event(struct pod_worker *worker, struct container *container, con
                      const char *reason, const char *message)
 {
     struct sim_pod *pod = worker->user;
-    if (worker->view->object != NULL) {
+    if (worker->view->object != NULL && pod->agent->recorder != NULL) {
         recorder_event(pod->agent->recorder, worker->view->object, type, reason, "%s", message);
     }
 }
@@ -64,6 +64,7 @@ static void pod_free(struct sim_pod *pod)
 
 static void pod_remove(struct sim_pod *pod)
 {
+    pod->agent->ledger->left_behind += pod->live;
     map_remove(&pod->agent->pods, str_of(pod->uid));
     pod_free(pod);
 }
@@ -186,17 +187,24 @@ static void add_pod(struct sim_agent *agent, struct pod_view *view)
     pod_worker_start(pod->worker);
 }
 
+static void pod_gone(struct sim_pod *pod)
+{
+    if (pod->finalizing) {
+        pod->worker->object_gone = true;
+        sim_pod_changed(pod->worker);
+    } else {
+        pod_worker_update(pod->worker, NULL);
+    }
+}
+
 static void on_pod(void *ctx, struct object *old, struct object *now)
 {
     struct sim_agent *agent = ctx;
     struct sim_pod *gone = old != NULL && (now == NULL || !str_eq(old->uid, now->uid))
                                ? map_get(&agent->pods, old->uid)
                                : NULL;
-    if (gone != NULL && gone->finalizing) {
-        gone->worker->object_gone = true;
-        sim_pod_changed(gone->worker);
-    } else if (gone != NULL) {
-        pod_worker_update(gone->worker, NULL);
+    if (gone != NULL) {
+        pod_gone(gone);
     }
     if (now == NULL) {
         return;
@@ -322,7 +330,6 @@ struct sim_agent *sim_agent_new(const struct sim_agent_options *options)
 {
     struct sim_agent *agent = mem_new(struct sim_agent);
     agent->loop = options->loop;
-    agent->client = options->client;
     agent->name = options->name;
     agent->number = options->number;
     agent->ledger = options->ledger;
@@ -331,20 +338,42 @@ struct sim_agent *sim_agent_new(const struct sim_agent_options *options)
     agent->ops.finalize = op_finalize;
     agent->ops.changed = sim_pod_changed;
     agent->ops.event = op_event;
-    agent->recorder = recorder_new(agent->client, "kubelet", agent->name);
-    send_node(agent, true);
-    send_lease(agent, false);
-    char *selector MEM_CLEANUP = mem_printf("spec.nodeName=%s", agent->name);
-    struct client_watch_options watch = {.resource = pods(), .field_selector = str_of(selector)};
-    agent->informers = informers_new(agent->client);
-    informer_handle(informers_get_filtered(agent->informers, &watch),
-                    (struct informer_handler){.on_change = on_pod, .ctx = agent});
     return agent;
 }
 
-void sim_agent_free(struct sim_agent *agent)
+/* Pods that went while the agent was not connected. */
+static void on_synced(void *ctx)
 {
-    if (agent == NULL) {
+    struct sim_agent *agent = ctx;
+    MAP_EACH (it, &agent->pods) {
+        struct sim_pod *pod = it->value;
+        const struct pod_view *view = pod->worker->view;
+        struct object *object = informer_get(agent->watched, view->ns, view->name);
+        if (object == NULL || !str_is(object->uid, pod->uid)) {
+            pod_gone(pod);
+        } else {
+            sim_pod_changed(pod->worker);
+        }
+    }
+}
+
+void sim_agent_connect(struct sim_agent *agent, struct client *client)
+{
+    char *selector MEM_CLEANUP = mem_printf("spec.nodeName=%s", agent->name);
+    struct client_watch_options watch = {.resource = pods(), .field_selector = str_of(selector)};
+    agent->client = client;
+    agent->recorder = recorder_new(client, "kubelet", agent->name);
+    agent->informers = informers_new(client);
+    agent->watched = informers_get_filtered(agent->informers, &watch);
+    informer_handle(agent->watched, (struct informer_handler){.on_change = on_pod, .ctx = agent});
+    informers_on_synced(agent->informers, on_synced, agent);
+    send_node(agent, true);
+    send_lease(agent, false);
+}
+
+void sim_agent_disconnect(struct sim_agent *agent)
+{
+    if (agent->client == NULL) {
         return;
     }
     timer_stop(&agent->lease);
@@ -353,6 +382,23 @@ void sim_agent_free(struct sim_agent *agent)
     recorder_free(agent->recorder);
     informers_free(agent->informers);
     client_free(agent->client); /* nothing under way is answered any more */
+    agent->recorder = NULL;
+    agent->informers = NULL;
+    agent->client = NULL;
+    MAP_EACH (it, &agent->pods) { /* nobody knows what was accepted */
+        struct sim_pod *pod = it->value;
+        timer_stop(&pod->retry);
+        buf_clear(&pod->sent);
+        pod->busy = pod->delete_sent = false;
+    }
+}
+
+void sim_agent_free(struct sim_agent *agent)
+{
+    if (agent == NULL) {
+        return;
+    }
+    sim_agent_disconnect(agent);
     MAP_EACH (it, &agent->pods) {
         pod_free(it->value);
     }

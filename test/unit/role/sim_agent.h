@@ -15,18 +15,22 @@ struct sim_ledger {
     struct map running; /* "ns/name" -> int, number of pods of that name with a live container */
     int running_max;    /* the most that ever were of one name */
     int starts, failures;
-    bool faults; /* containers fail to pull, to start, and exit */
+    int left_behind; /* containers of pods that the API has forgotten */
+    bool faults;     /* containers fail to pull, to start, and exit */
 };
 void sim_ledger_done(struct sim_ledger *ledger);
 
 struct sim_agent_options {
     struct loop *loop;
-    struct client *client; /* of system:node:NAME; the agent frees it */
-    const char *name;      /* outlives the agent */
-    int number;            /* of its pod addresses, 10.244.NUMBER.x */
+    const char *name; /* outlives the agent */
+    int number;       /* of its pod addresses, 10.244.NUMBER.x */
     struct sim_ledger *ledger;
 };
 struct sim_agent;
-struct sim_agent *sim_agent_new(const struct sim_agent_options *options);
+struct sim_agent *sim_agent_new(const struct sim_agent_options *options); /* not connected yet */
+/* To the API, with a client of system:node:NAME, which becomes the agent's. */
+void sim_agent_connect(struct sim_agent *agent, struct client *client);
+/* As when the link is cut: no answer comes any more, containers go on. Not from inside the loop. */
+void sim_agent_disconnect(struct sim_agent *agent);
 /* As when the power is cut: containers are gone, nothing is reported. Not from inside the loop. */
 void sim_agent_free(struct sim_agent *agent);

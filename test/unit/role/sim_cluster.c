@@ -83,8 +83,10 @@ static struct client *client_as(struct sim *sim, struct identity *identity, cons
 
 static struct client *client_for(void *ctx, const char *controller)
 {
-    return client_as(ctx, identity_new_account(STR("kube-system"), str_of(controller), STR_NONE),
-                     controller);
+    struct sim *sim = ctx;
+    struct identity *identity =
+        identity_new_account(STR("kube-system"), str_of(controller), STR_NONE);
+    return *vec_push(&sim->identities) = client_as(sim, identity, controller);
 }
 
 static struct client *user_client(struct sim *sim, const char *user, const char *group,
@@ -107,7 +109,6 @@ static void start_server(struct sim *sim)
 {
     struct err err = ERR_INIT;
     bool ready = false;
-    open_store(sim);
     sim->cache = cache_new(0);
     assert_int_equal(sequencer_new(sim->loop, sim->store, sim->cache, &sim->sequencer, &err), 0);
     struct server_options options = {.loops = &sim->loop,
@@ -123,13 +124,20 @@ static void start_server(struct sim *sim)
         loop_run_for(sim->loop, NS_PER_MS);
     }
     assert_true(ready);
+    sim->user = user_client(sim, "admin", "system:masters", "user");
 }
 
-void sim_start(struct sim *sim, uint64_t seed)
+static void stop_server(struct sim *sim)
 {
-    *sim = (struct sim){.seed = seed, .loop = loop_new_sim(seed, START_WALL)};
-    start_server(sim);
-    sim->user = user_client(sim, "admin", "system:masters", "user");
+    client_free(sim->user);
+    loop_run_for(sim->loop, 100 * NS_PER_MS); /* requests under way */
+    server_free(sim->server);
+    sequencer_free(sim->sequencer);
+    cache_free(sim->cache);
+}
+
+static void start_controllers(struct sim *sim)
+{
     sim->controllers_client =
         user_client(sim, "system:kube-controller-manager", NULL, "kube-controller-manager");
     sim->controllers_informers = informers_new(sim->controllers_client);
@@ -140,29 +148,43 @@ void sim_start(struct sim *sim, uint64_t seed)
                                           .client_for = client_for,
                                           .client_ctx = sim};
     sim->controllers = controllers_start(sim->loop, sim->controllers_informers, &options);
+}
+
+static void stop_controllers(struct sim *sim)
+{
+    controllers_stop(sim->controllers);
+    informers_free(sim->controllers_informers);
+    client_free(sim->controllers_client);
+    VEC_EACH (it, &sim->identities) {
+        client_free(*it);
+    }
+    vec_done(&sim->identities);
+}
+
+static void start_scheduler(struct sim *sim)
+{
     sim->scheduler_client = user_client(sim, "system:kube-scheduler", NULL, "kube-scheduler");
     sim->scheduler_informers = informers_new(sim->scheduler_client);
     sim->scheduler = scheduler_start(sim->loop, sim->scheduler_informers, "default-scheduler");
+}
+
+static void stop_scheduler(struct sim *sim)
+{
+    scheduler_stop(sim->scheduler);
+    informers_free(sim->scheduler_informers);
+    client_free(sim->scheduler_client);
+}
+
+void sim_start(struct sim *sim, uint64_t seed)
+{
+    *sim = (struct sim){.seed = seed, .loop = loop_new_sim(seed, START_WALL)};
+    open_store(sim);
+    start_server(sim);
+    start_controllers(sim);
+    start_scheduler(sim);
     for (int i = 0; i < SIM_NODES; i++) {
         sim_node_start(sim, i);
     }
-}
-
-void sim_node_start(struct sim *sim, int node)
-{
-    char *user MEM_CLEANUP = mem_printf("system:node:%s", sim_node_names[node]);
-    struct sim_agent_options options = {.loop = sim->loop,
-                                        .client = user_client(sim, user, "system:nodes", "kubelet"),
-                                        .name = sim_node_names[node],
-                                        .number = node + 1,
-                                        .ledger = &sim->ledger};
-    sim->agents[node] = sim_agent_new(&options);
-}
-
-void sim_node_kill(struct sim *sim, int node)
-{
-    sim_agent_free(sim->agents[node]);
-    sim->agents[node] = NULL;
 }
 
 void sim_stop(struct sim *sim)
@@ -170,21 +192,78 @@ void sim_stop(struct sim *sim)
     for (int i = 0; i < SIM_NODES; i++) {
         sim_node_kill(sim, i);
     }
-    scheduler_stop(sim->scheduler);
-    informers_free(sim->scheduler_informers);
-    client_free(sim->scheduler_client);
-    controllers_stop(sim->controllers);
-    informers_free(sim->controllers_informers);
-    client_free(sim->controllers_client);
-    client_free(sim->user);
-    loop_run_for(sim->loop, 100 * NS_PER_MS);
-    server_free(sim->server);
-    sequencer_free(sim->sequencer);
-    cache_free(sim->cache);
+    stop_scheduler(sim);
+    stop_controllers(sim);
+    stop_server(sim);
     sim->trace.inner->close(sim->store);
     loop_free(sim->loop);
     sim_ledger_done(&sim->ledger);
     buf_done(&sim->trace.text);
+}
+
+/* ---- nodes and faults ---- */
+
+void sim_node_start(struct sim *sim, int node)
+{
+    struct sim_agent_options options = {.loop = sim->loop,
+                                        .name = sim_node_names[node],
+                                        .number = node + 1,
+                                        .ledger = &sim->ledger};
+    sim->agents[node] = sim_agent_new(&options);
+    sim_node_join(sim, node);
+}
+
+void sim_node_kill(struct sim *sim, int node)
+{
+    sim_agent_free(sim->agents[node]);
+    sim->agents[node] = NULL;
+    sim->joined[node] = false;
+}
+
+void sim_node_join(struct sim *sim, int node)
+{
+    char *user MEM_CLEANUP = mem_printf("system:node:%s", sim_node_names[node]);
+    sim_agent_connect(sim->agents[node], user_client(sim, user, "system:nodes", "kubelet"));
+    sim->joined[node] = true;
+}
+
+void sim_node_cut(struct sim *sim, int node)
+{
+    sim_agent_disconnect(sim->agents[node]);
+    sim->joined[node] = false;
+}
+
+void sim_controllers_restart(struct sim *sim)
+{
+    stop_controllers(sim);
+    start_controllers(sim);
+}
+
+void sim_scheduler_restart(struct sim *sim)
+{
+    stop_scheduler(sim);
+    start_scheduler(sim);
+}
+
+void sim_server_restart(struct sim *sim, int64_t away_ns)
+{
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (sim->joined[i]) {
+            sim_agent_disconnect(sim->agents[i]);
+        }
+    }
+    stop_scheduler(sim);
+    stop_controllers(sim);
+    stop_server(sim);
+    loop_run_for(sim->loop, away_ns);
+    start_server(sim);
+    start_controllers(sim);
+    start_scheduler(sim);
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (sim->joined[i]) {
+            sim_node_join(sim, i);
+        }
+    }
 }
 
 double sim_seconds(struct sim *sim)

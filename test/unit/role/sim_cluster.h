@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "../cmocka_all.h"
+#include "base/vec.h"
 #include "controllers/controller.h"
 #include "scheduler/scheduler.h"
 #include "server/server.h"
@@ -33,16 +34,28 @@ struct sim {
     struct server *server;
     struct client *user; /* of system:masters */
     struct client *controllers_client, *scheduler_client;
+    struct {
+        VEC_OF(struct client *);
+    } identities; /* of the controllers, one each */
     struct informers *controllers_informers, *scheduler_informers;
     struct controllers *controllers;
     struct scheduler *scheduler;
     struct sim_ledger ledger;
     struct sim_agent *agents[SIM_NODES];
+    bool joined[SIM_NODES]; /* to the API */
 };
 void sim_start(struct sim *sim, uint64_t seed);
 void sim_stop(struct sim *sim);
 void sim_node_start(struct sim *sim, int node);
 void sim_node_kill(struct sim *sim, int node);
+void sim_node_cut(struct sim *sim, int node); /* off the network; containers go on */
+void sim_node_join(struct sim *sim, int node);
+/* The process dies and another one takes its place: answers under way are lost, what is known comes
+ * from the store or the API again. */
+void sim_controllers_restart(struct sim *sim);
+void sim_scheduler_restart(struct sim *sim);
+/* The whole server, and the two above: away for so long. Nodes that were connected are again. */
+void sim_server_restart(struct sim *sim, int64_t away_ns);
 double sim_seconds(struct sim *sim); /* of virtual time since the start */
 
 const struct api_resource *sim_resource(const char *group, const char *plural); /* version v1 */

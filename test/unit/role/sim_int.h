@@ -9,9 +9,10 @@
 
 struct sim_agent {
     struct loop *loop;
-    struct client *client;
+    struct client *client; /* NULL, as the next two: not connected */
     struct informers *informers;
     struct recorder *recorder;
+    struct informer *watched;
     struct sim_ledger *ledger;
     const char *name;
     int number, addresses;

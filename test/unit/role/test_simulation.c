@@ -29,7 +29,9 @@ struct scenario {
     struct random random; /* the user's */
     bool recreates;       /* deletes the pod "solo" and makes it again */
     bool rolling;         /* the rollout's bounds hold */
-    int solos, solo_deletes;
+    int solos, solo_deletes, restarts, cuts;
+    bool chaos;          /* processes die, links are cut */
+    int away[SIM_NODES]; /* seconds until the node's link is back */
 };
 
 static const char *const deployment =
@@ -100,6 +102,9 @@ static void check_always(struct scenario *s)
     if (s->sim.ledger.running_max > 1) {
         FAIL(s, "%d pods of one name run at once", s->sim.ledger.running_max);
     }
+    if (s->sim.ledger.left_behind > 0) {
+        FAIL(s, "%d containers of deleted pods run on", s->sim.ledger.left_behind);
+    }
     if (s->rolling) {
         struct census census = count_pods(s);
         if (census.pods > REPLICAS + 2 || census.ready < REPLICAS - 1) {
@@ -129,12 +134,46 @@ static void recreate_solo(struct scenario *s)
     }
 }
 
+static void join_again(struct scenario *s)
+{
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (s->away[i] > 0 && --s->away[i] == 0) {
+            sim_node_join(&s->sim, i);
+        }
+    }
+}
+
+static void do_harm(struct scenario *s)
+{
+    int node = (int)random_below(&s->random, SIM_NODES);
+    uint64_t which = random_below(&s->random, 60);
+    s->restarts += which < 6;
+    if (which < 2) {
+        sim_controllers_restart(&s->sim);
+    } else if (which < 4) {
+        sim_scheduler_restart(&s->sim);
+    } else if (which < 6) {
+        sim_server_restart(&s->sim, (int64_t)random_below(&s->random, 5000) * NS_PER_MS);
+    } else if (which < 8 && s->sim.joined[node]) {
+        s->cuts++;
+        sim_node_cut(&s->sim, node);
+        s->away[node] = 1 + (int)random_below(&s->random, 30);
+    }
+}
+
 static void run_second(struct scenario *s)
 {
+    /* At any point of a second's work, also between a request and its answer. */
+    int64_t before = (int64_t)random_below(&s->random, NS_PER_S);
+    loop_run_for(s->sim.loop, before);
+    join_again(s);
+    if (s->chaos) {
+        do_harm(s);
+    }
     if (s->recreates) {
         recreate_solo(s);
     }
-    loop_run_for(s->sim.loop, NS_PER_S);
+    loop_run_for(s->sim.loop, NS_PER_S - before);
     check_always(s);
 }
 
@@ -248,11 +287,11 @@ static void scale(struct scenario *s, int replicas)
 
 static void begin(struct scenario *s)
 {
-    s->sim.ledger.faults = s->recreates = true;
+    s->sim.ledger.faults = s->recreates = s->chaos = true;
     assert_int_equal(sim_request(&s->sim, CLIENT_CREATE, SERVICES, "web", "", service), 0);
     assert_int_equal(sim_request(&s->sim, CLIENT_CREATE, DEPLOYMENTS, "web", "", deployment), 0);
     run(s, 60);
-    s->sim.ledger.faults = false;
+    s->sim.ledger.faults = s->chaos = false;
     settle(s, REPLICAS, 0);
     check_slices(s);
 }
@@ -281,16 +320,32 @@ static void roll(struct scenario *s)
     s->rolling = false;
     check_slices(s);
     quiet(s);
+    sim_server_restart(&s->sim, 0); /* finds all as it should be */
+    quiet(s);
+    settle(s, REPLICAS, 0);
+}
+
+static void roll_in_chaos(struct scenario *s)
+{
+    s->sim.ledger.faults = s->recreates = s->chaos = true;
+    assert_int_equal(sim_request(&s->sim, CLIENT_PATCH, DEPLOYMENTS, "web", "",
+                                 "{'spec':{'template':{'metadata':{'annotations':{'v':'3'}}}}}"),
+                     0);
+    run(s, 60);
+    s->sim.ledger.faults = s->chaos = false;
+    settle(s, REPLICAS, 0);
+    check_slices(s);
 }
 
 static void lose_node(struct scenario *s)
 {
+    bool cut = random_below(&s->random, 2) == 0; /* else its power is */
     s->recreates = true;
     run(s, 30);
     struct census before = count_pods(s);
     int lost = before.on_node[0] > before.on_node[1] ? 0 : 1;
     assert_true(before.on_node[lost] > 0);
-    sim_node_kill(&s->sim, lost);
+    cut ? sim_node_cut(&s->sim, lost) : sim_node_kill(&s->sim, lost);
     run(s, NODE_GRACE_S + 10);
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     const struct val *node = sim_get(&s->sim, NODES, NULL, sim_node_names[lost], &arena);
@@ -306,7 +361,7 @@ static void lose_node(struct scenario *s)
     check_slices(s);
     s->recreates = false;
     quiet(s);
-    sim_node_start(&s->sim, lost);
+    cut ? sim_node_join(&s->sim, lost) : sim_node_start(&s->sim, lost);
     settle(s, REPLICAS, 0);
     quiet(s);
 }
@@ -341,12 +396,14 @@ static void play(uint64_t seed, struct buf *ret_trace)
     begin(s);
     grow_and_shrink(s);
     roll(s);
+    roll_in_chaos(s);
     lose_node(s);
     end(s);
     print_message("seed %" PRIu64 ": %.0f s, %zu writes, %d containers, %d failures, %d solos, "
+                  "%d restarts, %d cuts, "
                   "trace %016" PRIx64 "\n",
                   seed, sim_seconds(&s->sim), s->sim.trace.writes, s->sim.ledger.starts,
-                  s->sim.ledger.failures, s->solos, s->sim.trace.hash);
+                  s->sim.ledger.failures, s->solos, s->restarts, s->cuts, s->sim.trace.hash);
     *ret_trace = s->sim.trace.text;
     s->sim.trace.text = (struct buf)BUF_INIT;
     sim_stop(&s->sim);
@@ -399,14 +456,15 @@ static int tell_seed(void **state)
 
 int main(void)
 {
-    static uint64_t seeds[] = {1, 2, 3, 4, 5};
-    const struct CMUnitTest tests[] = {
-        {"seed 1", test_seed, NULL, tell_seed, &seeds[0]},
-        {"seed 2", test_seed, NULL, tell_seed, &seeds[1]},
-        {"seed 3", test_seed, NULL, tell_seed, &seeds[2]},
-        {"seed 4", test_seed, NULL, tell_seed, &seeds[3]},
-        {"seed 5", test_seed, NULL, tell_seed, &seeds[4]},
-    };
+    enum { SEEDS = 20 };
+    static uint64_t seeds[SEEDS];
+    static char names[SEEDS][16];
+    struct CMUnitTest tests[SEEDS];
+    for (int i = 0; i < SEEDS; i++) {
+        seeds[i] = (uint64_t)i + 1;
+        snprintf(names[i], sizeof names[i], "seed %d", i + 1);
+        tests[i] = (struct CMUnitTest){names[i], test_seed, NULL, tell_seed, &seeds[i]};
+    }
     if (str_u64(str_of(getenv("COX_SEED")), &seeds[0])) {
         const struct CMUnitTest one[] = {{"COX_SEED", test_seed, NULL, tell_seed, &seeds[0]}};
         return cmocka_run_group_tests(one, NULL, NULL);
