@@ -51,6 +51,10 @@ static int traced_commit(struct store *store, const struct store_write *writes, 
                          struct err *err)
 {
     struct sim_trace *trace = container_of(store->ops, struct sim_trace, ops);
+    if (count > 0 && (int)random_below(&trace->random, 100) < trace->full_percent) {
+        trace->full++;
+        return err_set(err, ERR_STORAGE, "the disk is full");
+    }
     int rc = trace->inner->commit(store, writes, count, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         trace_write(trace, &writes[i]);
@@ -68,6 +72,7 @@ static void open_store(struct sim *sim)
     sim->trace.ops = *sim->store->ops;
     sim->trace.ops.commit = traced_commit;
     sim->trace.hash = FNV_START;
+    random_seeded_init(&sim->trace.random, sim->seed + 2);
     sim->trace.keeps_objects = getenv("COX_SIM_TRACE") != NULL;
     sim->store->ops = &sim->trace.ops;
 }
@@ -109,6 +114,8 @@ static void start_server(struct sim *sim)
 {
     struct err err = ERR_INIT;
     bool ready = false;
+    int full_percent = sim->trace.full_percent;
+    sim->trace.full_percent = 0; /* a server that cannot make its first objects gives up */
     sim->cache = cache_new(0);
     assert_int_equal(sequencer_new(sim->loop, sim->store, sim->cache, &sim->sequencer, &err), 0);
     struct server_options options = {.loops = &sim->loop,
@@ -124,6 +131,7 @@ static void start_server(struct sim *sim)
         loop_run_for(sim->loop, NS_PER_MS);
     }
     assert_true(ready);
+    sim->trace.full_percent = full_percent;
     sim->user = user_client(sim, "admin", "system:masters", "user");
 }
 

@@ -21,6 +21,9 @@ struct sim_trace {
     uint64_t revision, hash;
     size_t writes, others; /* others: but leases and the status of nodes */
     char last_other[512];
+    int full_percent; /* commits that fail as on a full disk */
+    size_t full;
+    struct random random;
     bool keeps_objects; /* whole objects into the text, for looking at differences */
 };
 
