@@ -3,7 +3,8 @@ import http.server
 import os
 import socket
 
-REDIS = (os.environ.get("REDIS_HOST", "redis"), int(os.environ.get("REDIS_PORT", "6379")))
+# not REDIS_PORT: a Service named redis puts that name into the environment, as tcp://ADDRESS:PORT
+REDIS = (os.environ.get("REDIS_HOST", "redis"), 6379)
 
 
 def redis(*words):
