@@ -38,10 +38,12 @@ static const struct info_path table[] = {
 
 static const struct info_path *find(struct str path)
 {
+    /* "/version/" is "/version": the Python client asks so. */
+    struct str bare = path.n > 1 && path.p[path.n - 1] == '/' ? str_at(path.p, path.n - 1) : path;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct str p = str_of(table[i].path);
         bool prefix = p.n > 1 && p.p[p.n - 1] == '/';
-        if (str_eq(p, path) || (prefix && str_starts(path, p))) {
+        if (str_eq(p, path) || str_eq(p, bare) || (prefix && str_starts(path, p))) {
             return &table[i];
         }
     }
