@@ -26,6 +26,7 @@
 #include "role/reverse.h"
 #include "role/signals.h"
 #include "role/supervisor.h"
+#include "role/trim.h"
 
 struct agent_process {
     struct handoff handoff;
@@ -39,7 +40,7 @@ struct agent_process {
     struct listener *listener;
     struct reverse *reverse;
     struct signals *signals;
-    struct timer ended;
+    struct timer ended, trim;
 };
 
 /* ---- the HTTPS surface for others: client certificates of the cluster's CA ---- */
@@ -265,6 +266,7 @@ int agent_process_main(int argc, char **argv)
         fprintf(stderr, "cox: %s\n", err.message);
         return EXIT_FATAL;
     }
+    trim_later(p->loop, &p->trim, 5 * NS_PER_S);
     loop_run(p->loop);
     return 0;
 }

@@ -30,6 +30,7 @@
 #include "role/join.h"
 #include "role/signals.h"
 #include "role/supervisor.h"
+#include "role/trim.h"
 #include "scheduler/scheduler.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -66,7 +67,7 @@ struct server_process {
     struct listener *listeners[LOOPS_MAX * API_FDS_MAX];
     size_t listener_count;
     struct core controllers, scheduler;
-    struct timer renew, drained;
+    struct timer renew, drained, trim;
     struct signals *signals;
     bool stopping;
 };
@@ -443,6 +444,7 @@ int server_process_main(int argc, char **argv)
     }
     timer_start(p->loops[0], &p->renew, 30LL * 86400 * NS_PER_S, on_renew);
     server_start(p->server, on_ready, p);
+    trim_later(p->loops[0], &p->trim, 5 * NS_PER_S);
     loop_run(p->loops[0]);
     join_all(p);
     return 0;

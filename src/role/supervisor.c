@@ -27,6 +27,7 @@
 #include "role/credentials.h"
 #include "role/handoff.h"
 #include "role/join.h"
+#include "role/trim.h"
 
 enum {
     SERVER_UID = 64222,
@@ -54,7 +55,7 @@ struct supervisor {
     uid_t server_uid;
     gid_t server_gid;
     struct child children[CHILD_COUNT];
-    struct timer renew;
+    struct timer renew, trim;
     bool stopping;
     int exit_status;
 };
@@ -446,6 +447,7 @@ static int start_all(struct supervisor *s, struct err *err)
     s->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     poll_readable(s->loop, s->signal_fd, on_signal, s);
     int rc = 0;
+    trim_later(s->loop, &s->trim, 3 * NS_PER_S);
     for (int i = 0; i < CHILD_COUNT && rc == 0; i++) {
         rc = s->children[i].wanted ? child_start(&s->children[i], err) : 0;
     }
