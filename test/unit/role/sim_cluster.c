@@ -47,19 +47,54 @@ static void trace_write(struct sim_trace *trace, const struct store_write *write
     }
 }
 
+/* A failed sync: nobody knows whether the commit is on the disk, and nothing more goes there. */
+static int fail_store(struct store *store, struct sim_trace *trace,
+                      const struct store_write *writes, size_t count, struct err *err)
+{
+    bool durable = random_below(&trace->random, 2) == 0;
+    trace->failed = true;
+    trace->failures++;
+    if (durable && trace->inner->commit(store, writes, count, err) == 0) {
+        for (size_t i = 0; i < count; i++) {
+            trace_write(trace, &writes[i]);
+        }
+    }
+    return err_set(err, ERR_STORAGE, "the sync failed");
+}
+
 static int traced_commit(struct store *store, const struct store_write *writes, size_t count,
                          struct err *err)
 {
     struct sim_trace *trace = container_of(store->ops, struct sim_trace, ops);
-    if (count > 0 && (int)random_below(&trace->random, 100) < trace->full_percent) {
+    uint64_t luck = trace->faults ? random_below(&trace->random, 1000) : 1000;
+    if (trace->failed) {
+        return err_set(err, ERR_STORAGE, "the store failed before");
+    }
+    if (luck < 30) {
         trace->full++;
         return err_set(err, ERR_STORAGE, "the disk is full");
+    }
+    if (luck < 35) {
+        return fail_store(store, trace, writes, count, err);
     }
     int rc = trace->inner->commit(store, writes, count, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         trace_write(trace, &writes[i]);
     }
     return rc;
+}
+
+static int traced_status(struct store *store, struct store_status *ret_status, struct err *err)
+{
+    struct sim_trace *trace = container_of(store->ops, struct sim_trace, ops);
+    int rc = trace->inner->status(store, ret_status, err);
+    ret_status->failed |= trace->failed;
+    return rc;
+}
+
+static void on_store_failed(void *ctx)
+{
+    ((struct sim *)ctx)->broken = true;
 }
 
 static void open_store(struct sim *sim)
@@ -71,6 +106,7 @@ static void open_store(struct sim *sim)
     sim->trace.inner = sim->store->ops;
     sim->trace.ops = *sim->store->ops;
     sim->trace.ops.commit = traced_commit;
+    sim->trace.ops.status = traced_status;
     sim->trace.hash = FNV_START;
     random_seeded_init(&sim->trace.random, sim->seed + 2);
     sim->trace.keeps_objects = getenv("COX_SIM_TRACE") != NULL;
@@ -114,10 +150,12 @@ static void start_server(struct sim *sim)
 {
     struct err err = ERR_INIT;
     bool ready = false;
-    int full_percent = sim->trace.full_percent;
-    sim->trace.full_percent = 0; /* a server that cannot make its first objects gives up */
+    bool faults = sim->trace.faults;
+    sim->trace.faults = false; /* a server that cannot make its first objects gives up */
+    sim->trace.failed = sim->broken = false;
     sim->cache = cache_new(0);
     assert_int_equal(sequencer_new(sim->loop, sim->store, sim->cache, &sim->sequencer, &err), 0);
+    sequencer_on_failed(sim->sequencer, on_store_failed, sim);
     struct server_options options = {.loops = &sim->loop,
                                      .loop_count = 1,
                                      .cache = sim->cache,
@@ -131,7 +169,7 @@ static void start_server(struct sim *sim)
         loop_run_for(sim->loop, NS_PER_MS);
     }
     assert_true(ready);
-    sim->trace.full_percent = full_percent;
+    sim->trace.faults = faults;
     sim->user = user_client(sim, "admin", "system:masters", "user");
 }
 

@@ -21,8 +21,9 @@ struct sim_trace {
     uint64_t revision, hash;
     size_t writes, others; /* others: but leases and the status of nodes */
     char last_other[512];
-    int full_percent; /* commits that fail as on a full disk */
-    size_t full;
+    bool faults; /* commits fail: a full disk, or a store that takes no writes any more */
+    bool failed; /* the latter: the server must start again */
+    size_t full, failures;
     struct random random;
     bool keeps_objects; /* whole objects into the text, for looking at differences */
 };
@@ -46,6 +47,7 @@ struct sim {
     struct sim_ledger ledger;
     struct sim_agent *agents[SIM_NODES];
     bool joined[SIM_NODES]; /* to the API */
+    bool broken;            /* the sequencer says that the store has failed */
 };
 void sim_start(struct sim *sim, uint64_t seed);
 void sim_stop(struct sim *sim);

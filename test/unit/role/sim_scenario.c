@@ -123,7 +123,9 @@ static void run_second(struct scenario *s)
     int64_t before = (int64_t)random_below(&s->random, NS_PER_S);
     loop_run_for(s->sim.loop, before);
     join_again(s);
-    if (s->chaos) {
+    if (s->sim.broken) { /* as the supervisor does */
+        sim_server_restart(&s->sim, NS_PER_S / 5);
+    } else if (s->chaos) {
         do_harm(s);
     }
     if (s->recreates) {
@@ -144,7 +146,7 @@ void scenario_harm(struct scenario *s, bool on)
 {
     s->chaos = on;
     s->sim.ledger.faults = on;
-    s->sim.trace.full_percent = on ? 3 : 0;
+    s->sim.trace.faults = on;
 }
 
 /* ---- settling ---- */

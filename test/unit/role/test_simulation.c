@@ -160,10 +160,11 @@ static void play(uint64_t seed, struct buf *ret_trace)
     lose_node(s);
     end(s);
     print_message("seed %" PRIu64 ": %.0f s, %zu writes, %d containers, %d failures, %d solos, "
-                  "%d restarts, %d cuts, "
+                  "%d restarts, %d cuts, %zu commits refused, %zu stores failed, "
                   "trace %016" PRIx64 "\n",
                   seed, sim_seconds(&s->sim), s->sim.trace.writes, s->sim.ledger.starts,
-                  s->sim.ledger.failures, s->solos, s->restarts, s->cuts, s->sim.trace.hash);
+                  s->sim.ledger.failures, s->solos, s->restarts, s->cuts, s->sim.trace.full,
+                  s->sim.trace.failures, s->sim.trace.hash);
     *ret_trace = s->sim.trace.text;
     s->sim.trace.text = (struct buf)BUF_INIT;
     sim_stop(&s->sim);
