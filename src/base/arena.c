@@ -72,7 +72,7 @@ static void chunk_add(struct arena *arena, size_t size)
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-    size = (size + 15) & ~(size_t)15;
+    size = size == 0 ? 16 : (size + 15) & ~(size_t)15; /* also nothing has an address */
     if ((size_t)(arena->end - arena->at) < size) {
         chunk_add(arena, size);
     }

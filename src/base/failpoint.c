@@ -19,7 +19,10 @@ struct failpoint_action {
     uint64_t after;       /* hits to let pass */
     uint64_t probability; /* of 1,000,000 */
     atomic_bool spent;
+    struct failpoint_action *older; /* replaced ones stay reachable: a thread may be in one */
 };
+
+static _Atomic(struct failpoint_action *) all_actions;
 
 /* Weak: a build without a single failpoint has no such section. */
 extern struct failpoint __start_cox_failpoints[] __attribute__((weak));
@@ -146,6 +149,8 @@ bool failpoint_arm(struct str spec)
     }
     if (!found) {
         free(action);
+    } else if (action != NULL) {
+        action->older = atomic_exchange(&all_actions, action);
     }
     return found;
 }

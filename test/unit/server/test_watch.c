@@ -321,6 +321,9 @@ static void watcher_init(struct rig *rig, int i, uint64_t seed, struct loop *loo
 
 static void rig_done(struct rig *rig)
 {
+    for (size_t i = 0; i < sizeof rig->writers / sizeof *rig->writers; i++) {
+        timer_stop(&rig->writers[i].timer); /* its loop may still be there */
+    }
     sequencer_free(rig->sequencer);
     store_memory.close(rig->store);
     cache_free(rig->cache);
