@@ -172,8 +172,8 @@ static int open_sockets(struct supervisor *s, struct err *err)
 {
     const struct options *o = &s->options;
     bool apart = o->netns[0] != '\0';
-    int rc = apart ? network_namespace_make(o->netns, err) : 0;
-    if (rc == 0 && (s->roles & (ROLE_UP | ROLE_SERVER)) != 0) {
+    int rc = 0;
+    if ((s->roles & (ROLE_UP | ROLE_SERVER)) != 0) {
         const char *host = o->bind_address[0] != '\0' ? o->bind_address
                            : apart                    ? "127.0.0.1"
                                                       : "0.0.0.0";
@@ -424,13 +424,16 @@ static int open_all(struct supervisor *s, struct err *err)
     }
     int rc = prepare_folders(s, err);
     rc = rc != 0 ? rc : take_lock(s, err);
+    if (rc == 0 && s->options.netns[0] != '\0') {
+        rc = network_namespace_make(s->options.netns, err);
+    }
+    if (rc == 0 && s->roles == ROLE_AGENT) {
+        rc = join_cluster(&s->options, &s->joined, err);
+    }
     rc = rc != 0 ? rc : open_sockets(s, err);
     if (rc == 0 && (s->roles & (ROLE_UP | ROLE_SERVER)) != 0) {
         rc = credentials_open(s->options.config_dir, &s->credentials, err);
         rc = rc != 0 ? rc : write_kubeconfig(s, err);
-    }
-    if (rc == 0 && s->roles == ROLE_AGENT) {
-        rc = join_cluster(&s->options, &s->joined, err);
     }
     return rc;
 }
