@@ -81,8 +81,19 @@ static int stop_supervisor(const struct options *o, struct err *err)
                : 0;
 }
 
-/* Processes whose command line names a path of ours (monitors name the container's folder), or
- * whose program is this one as a child role. */
+/* "PROGRAM pause UID": process 1 of a pod that shares its process namespace. */
+static bool is_our_pause(struct str line, const struct options *o)
+{
+    struct str rest = STR_NONE, uid = STR_NONE;
+    str_cut(line, '\0', &rest);
+    struct str word = str_cut(rest, '\0', &uid);
+    uid = str_cut(uid, '\0', &rest);
+    char *pod MEM_CLEANUP = mem_printf("%s/pods/%.*s", o->root_dir, STR_ARG(uid));
+    return str_is(word, "pause") && uid.n > 0 && file_exists(pod);
+}
+
+/* Processes whose command line names what is ours: monitors name the container's folder, process 1
+ * of a pod its uid. */
 static bool is_ours(const char *pid, const struct options *o)
 {
     char *path MEM_CLEANUP = mem_printf("/proc/%s/cmdline", pid);
@@ -92,7 +103,9 @@ static bool is_ours(const char *pid, const struct options *o)
         return false;
     }
     struct str first = str_of(line.p != NULL ? line.p : "");
-    return str_contains(first, STR("conmon")) && str_contains(buf_view(&line), str_of(containers));
+    bool monitor =
+        str_contains(first, STR("conmon")) && str_contains(buf_view(&line), str_of(containers));
+    return monitor || is_our_pause(buf_view(&line), o);
 }
 
 static void each_process(const struct options *o, void (*visit)(void *ctx, pid_t pid), void *ctx)

@@ -66,7 +66,7 @@ def snapshot():
         with contextlib.suppress(OSError):
             line = open(f"/proc/{pid}/cmdline", "rb").read()
             exe = os.path.basename(line.split(b"\0")[0])
-            processes += exe in (b"conmon", b"cox") or b"coxlab" in line and exe != b"python3"
+            processes += exe in (b"conmon", b"cox") or line.startswith(b"/proc/self/exe\0") or b"coxlab" in line and exe != b"python3"
     return {
         "namespaces": len(sh("ip", "netns", "list", check=False).stdout.split("\n")) - 1,
         "mounts": len([m for m in mounts if "coxlab" in m]),
