@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "cli/connection.h"
+#include "client/path.h"
 
 enum argument_flag {
     FLAG_NAMESPACE = 1 << 0,
@@ -64,9 +65,3 @@ struct targets {
 /* TYPE[,TYPE] [NAME ...] or TYPE/NAME ...; ERR_INVALID. */
 int arguments_targets(const struct arguments *arguments, struct targets *ret_targets,
                       struct err *err);
-
-/* "/api/v1/namespaces/x/pods/y" or "/apis/apps/v1/...". ns n 0: all namespaces or cluster scope. */
-void path_write(struct buf *out, const struct api_resource *resource, struct str ns,
-                struct str name, const char *subresource);
-void path_query(struct buf *out, const char *key,
-                struct str value); /* adds ?key=value or &key=value, encoded */

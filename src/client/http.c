@@ -11,6 +11,7 @@
  * Left to others: lists and watches (http_watch.c), retries of failed requests (their senders).
  */
 #include "client/http_int.h"
+#include "client/path.h"
 
 #include <stdlib.h>
 
@@ -333,32 +334,7 @@ static void connect(struct client_http *http)
 void http_query(struct buf *out, const char *key, struct str value)
 {
     if (value.n > 0) {
-        buf_char(out, out->p != NULL && memchr(out->p, '?', out->n) != NULL ? '&' : '?');
-        buf_addz(out, key);
-        buf_char(out, '=');
-        url_encode(out, value);
-    }
-}
-
-void http_path(struct buf *out, const struct api_resource *resource, struct str ns, struct str name,
-               const char *subresource)
-{
-    if (resource->group[0] == '\0') {
-        buf_printf(out, "/api/%s", resource->version);
-    } else {
-        buf_printf(out, "/apis/%s/%s", resource->group, resource->version);
-    }
-    if (resource->namespaced && ns.n > 0) {
-        buf_addz(out, "/namespaces/");
-        url_encode(out, ns);
-    }
-    buf_printf(out, "/%s", resource->plural);
-    if (name.n > 0) {
-        buf_char(out, '/');
-        url_encode(out, name);
-    }
-    if (subresource != NULL && subresource[0] != '\0') {
-        buf_printf(out, "/%s", subresource);
+        path_query(out, key, value);
     }
 }
 
@@ -436,8 +412,8 @@ static void send_request(struct client *client, const struct client_request *req
     struct buf path BUF_CLEANUP = BUF_INIT, body = BUF_INIT;
     bool has_subresource = request->subresource != NULL && request->subresource[0] != '\0';
     bool names = request->verb != CLIENT_CREATE || has_subresource;
-    http_path(&path, request->resource, request->ns, names ? request->name : STR_NONE,
-              request->subresource);
+    path_write(&path, request->resource, request->ns, names ? request->name : STR_NONE,
+               request->subresource);
     if (request->verb != CLIENT_GET && request->verb != CLIENT_DELETE) {
         const char *manager =
             request->field_manager != NULL ? request->field_manager : client->name;

@@ -22,9 +22,8 @@ struct client_http {
 };
 
 /* "/api/v1/namespaces/NS/pods/NAME/status", without a query. */
-void http_path(struct buf *out, const struct api_resource *resource, struct str ns, struct str name,
-               const char *subresource);
-void http_query(struct buf *out, const char *key, struct str value); /* adds ? or & */
+void http_query(struct buf *out, const char *key,
+                struct str value); /* as path_query; an empty value is left out */
 
 struct http_call;
 /* One exchange with headers of our own. on_data for each piece of a 2xx answer (NULL: it is

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/http_int.h"
+#include "client/path.h"
 
 #define PAUSE_FIRST  (50 * NS_PER_MS)
 #define PAUSE_MAX    (5 * NS_PER_S)
@@ -283,7 +284,7 @@ static void proceed(struct client_watch *watch)
 {
     struct buf path BUF_CLEANUP = BUF_INIT;
     struct buf text BUF_CLEANUP = BUF_INIT;
-    http_path(&path, watch->resource, str_of(watch->ns), STR_NONE, NULL);
+    path_write(&path, watch->resource, str_of(watch->ns), STR_NONE, NULL);
     http_query(&path, "labelSelector", str_of(watch->labels));
     http_query(&path, "fieldSelector", str_of(watch->fields));
     if (watch->must_list) {
