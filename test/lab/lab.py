@@ -57,6 +57,11 @@ def kubectls():
     return found
 
 
+def netns_folder_mounted():
+    """`ip netns add` mounts this folder onto itself and never takes it away (os.path.ismount does not see such a mount)."""
+    return " /run/netns " in open("/proc/mounts").read()
+
+
 def snapshot():
     """What a lab must leave as it was: namespaces, mounts, links, cgroups, nftables tables, processes of ours."""
     mounts = open("/proc/self/mountinfo").read().split("\n")
@@ -69,7 +74,7 @@ def snapshot():
             processes += exe in (b"conmon", b"cox") or line.startswith(b"/proc/self/exe\0") or b"coxlab" in line and exe != b"python3"
     return {
         "namespaces": len(sh("ip", "netns", "list", check=False).stdout.split("\n")) - 1,
-        "mounts": len([m for m in mounts if "coxlab" in m]),
+        "mounts": len([m for m in mounts if "coxlab" in m or " /run/netns " in m]),
         "links": len(os.listdir("/sys/class/net")),
         "cgroups": cgroups,
         "nftables": sh("nft", "list", "tables", check=False).stdout.strip(),
@@ -152,6 +157,7 @@ class Lab:
         self.dir = tempfile.mkdtemp(prefix=self.tag)
         os.chmod(self.dir, 0o755)  # the server has a uid of its own
         self.options, self.env, self.images, self.cox_path = list(options), env or {}, images, cox
+        self.netns_folder_mounted = netns_folder_mounted()
         self.nodes = []
         self.node_count = nodes
         self.kubeconfig = None
@@ -218,6 +224,8 @@ class Lab:
                 print(out.stdout, out.stderr, file=sys.stderr)
             sh("ip", "netns", "delete", node.netns, check=False)
         sh("ip", "netns", "delete", f"{self.tag}sw", check=False)
+        if not self.netns_folder_mounted and netns_folder_mounted() and not os.listdir("/run/netns"):
+            sh("umount", "/run/netns")
         shutil.rmtree(self.dir, ignore_errors=True)
         for _ in range(50):  # the kernel takes links of a dead namespace away a little later
             after = snapshot()
