@@ -3,7 +3,7 @@
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/semantic.h"
 
 static void priority_default(struct arena *arena, struct val *class)

@@ -1,7 +1,7 @@
 /* test_ops.c: strategies where a table of cases says too little: grace, QoS, what is generated,
  * what is kept on updates, warnings. */
 #include "api/kinds/kinds.h"
-#include "api/kinds/pod_parts.h"
+#include "api/kinds/pod/pod_parts.h"
 #include "api/ops.h"
 #include "cases.h"
 

@@ -5,7 +5,7 @@
  * links.
  */
 #include "api/defaults.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
 /* "Always" for :latest or no tag at all, else "IfNotPresent". */
 static const char *pull_policy(struct str image)

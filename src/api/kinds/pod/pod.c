@@ -5,8 +5,8 @@
  */
 #include "api/defaults.h"
 #include "api/kinds/kinds.h"
-#include "api/kinds/pod_parts.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_parts.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/quantity.h"
 #include "base/clock.h"
 

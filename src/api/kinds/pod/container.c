@@ -3,8 +3,8 @@
  * Left to others: env (container_env.c), probes and hooks (probe.c), resources (resources.c),
  * mounts (volume_mount.c), security contexts (pod_security.c).
  */
-#include "api/kinds/pod_parts.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_parts.h"
+#include "api/kinds/pod/pod_spec.h"
 
 enum { RULES_MAX = 20, EXIT_CODES_MAX = 255 };
 

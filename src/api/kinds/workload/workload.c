@@ -1,9 +1,9 @@
 /* workload.c: Deployments and ReplicaSets: defaults, validation, rows. */
-#include "api/kinds/workload.h"
+#include "api/kinds/workload/workload.h"
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/selector.h"
 #include "api/semantic.h"
 

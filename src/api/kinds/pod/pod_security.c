@@ -1,5 +1,5 @@
 /* pod_security.c: validation of security contexts, of pods and of containers. */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
 enum { ID_MAX = INT32_MAX, SYSCTL_MAX = 253 };
 

@@ -5,8 +5,8 @@
  * sidecars before it, whichever is more.
  */
 #include "api/defaults.h"
-#include "api/kinds/pod_parts.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_parts.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/quantity.h"
 
 static const char *const names[] = {"cpu", "memory"};

@@ -1,5 +1,5 @@
 /* pod_os.c: what a pod for one operating system may not have of the other's settings. */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
 static const char *const not_windows[] = {"hostPID", "hostIPC", "hostUsers",
                                           "shareProcessNamespace", NULL};

@@ -2,7 +2,7 @@
  *
  * Sources that only need some members to be there are rows of a table; the others have a function.
  */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/quantity.h"
 #include "base/map.h"
 

@@ -4,7 +4,7 @@
  * containers, then of the pod, in the order that the API's printer documents.
  */
 #include "api/kinds/cells.h"
-#include "api/kinds/pod_parts.h"
+#include "api/kinds/pod/pod_parts.h"
 #include "base/clock.h"
 
 struct summary {

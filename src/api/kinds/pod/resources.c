@@ -1,5 +1,5 @@
 /* resources.c: validation of ResourceRequirements: names, amounts, requests against limits. */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/quantity.h"
 
 static bool is_native(struct str name)

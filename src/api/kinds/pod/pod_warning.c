@@ -4,7 +4,7 @@
  * Only looked for when somebody asked (ctx->warnings).
  */
 #include "api/codec.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
 enum { WARNINGS_MAX = 32 };
 

@@ -3,13 +3,13 @@
  * The selector of a Job is made from its uid unless manualSelector says otherwise, so it can only
  * be made after the server has given the uid; job_generate_selector() is for that moment.
  */
-#include "api/kinds/job.h"
+#include "api/kinds/workload/job.h"
 
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
-#include "api/kinds/pod_spec.h"
-#include "api/kinds/workload.h"
+#include "api/kinds/pod/pod_spec.h"
+#include "api/kinds/workload/workload.h"
 #include "base/clock.h"
 
 static void defaults(struct arena *arena, struct val *job)

@@ -2,7 +2,7 @@
  * labels become requirements of the term's label selector, so that nobody who reads the term needs
  * the pod.
  */
-#include "api/kinds/pod_parts.h"
+#include "api/kinds/pod/pod_parts.h"
 
 static void add_requirement(struct arena *arena, struct val *selector, struct str key,
                             const char *op, struct str value)

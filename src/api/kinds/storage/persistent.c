@@ -2,7 +2,7 @@
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/quantity.h"
 #include "api/semantic.h"
 #include "base/clock.h"

@@ -1,5 +1,5 @@
 /* volume_mount.c: validation of what a container mounts: volumeMounts and volumeDevices. */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
 bool path_has_backstep(struct str path)
 {

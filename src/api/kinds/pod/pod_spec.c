@@ -2,9 +2,9 @@
  *
  * Templates and Pods go the same way; `is_pod` adds what holds in Pods only.
  */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
-#include "api/kinds/pod_parts.h"
+#include "api/kinds/pod/pod_parts.h"
 
 enum { NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCH_CHARS_MAX = 2048, READINESS_MAX = 64 };
 

@@ -3,8 +3,8 @@
  * Of the spec: images, activeDeadlineSeconds (only down), tolerations (only more), a negative grace
  * period to 1; while scheduling gates are there also the gates (only fewer) and the placement.
  */
-#include "api/kinds/pod_parts.h"
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_parts.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/semantic.h"
 #include "api/validation.h"
 

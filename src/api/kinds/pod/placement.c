@@ -1,6 +1,6 @@
 /* placement.c: validation of what steers a pod to a node: affinity, tolerations, topology spread.
  */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
 static bool is_number(struct str text)
 {

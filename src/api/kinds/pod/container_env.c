@@ -1,5 +1,5 @@
 /* container_env.c: validation of env and envFrom, and of the downward API's references. */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 #include "api/quantity.h"
 
 static const char *const env_fields[] = {"metadata.name",

@@ -1,5 +1,5 @@
 /* probe.c: validation of probes, hooks and their handlers. */
-#include "api/kinds/pod_spec.h"
+#include "api/kinds/pod/pod_spec.h"
 
 static void exec_check(struct field_errors *errors, const struct path *path,
                        const struct val *action)

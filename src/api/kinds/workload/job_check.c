@@ -1,8 +1,8 @@
 /* job_check.c: validation of Jobs: counts, completion modes, failure and success policies, and what
  * of a Job may change once it is there. */
-#include "api/kinds/job.h"
-#include "api/kinds/pod_spec.h"
-#include "api/kinds/workload.h"
+#include "api/kinds/pod/pod_spec.h"
+#include "api/kinds/workload/job.h"
+#include "api/kinds/workload/workload.h"
 #include "api/selector.h"
 #include "api/semantic.h"
 
