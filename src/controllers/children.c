@@ -146,15 +146,21 @@ struct claim {
     struct pass *pass;
     struct object *owner;
     const struct selector *selector;
-    const char *finalizer;
+    struct claim_rule rule;
     struct objects *mine, orphans;
 };
+
+static bool is_member(const struct claim *claim, const struct object *child)
+{
+    return selector_matches(claim->selector, child) &&
+           (claim->rule.is_member == NULL || claim->rule.is_member(claim->owner, child));
+}
 
 static bool claim_own(void *ctx, struct object *child)
 {
     struct claim *claim = ctx;
     struct pass *pass = claim->pass;
-    if (selector_matches(claim->selector, child)) {
+    if (is_member(claim, child)) {
         objects_add(pass->arena, claim->mine, child);
     } else if (!claim->owner->deleting) {
         struct val *meta, *body = pass_patch_body(pass, child, &meta);
@@ -170,7 +176,7 @@ static bool claim_own(void *ctx, struct object *child)
 static bool claim_orphan(void *ctx, struct object *child)
 {
     struct claim *claim = ctx;
-    if (!child->deleting && selector_matches(claim->selector, child)) {
+    if (!child->deleting && is_member(claim, child)) {
         objects_add(claim->pass->arena, &claim->orphans, pass_hold(claim->pass, child));
     }
     return true;
@@ -183,9 +189,9 @@ static void adopt(struct pass *pass, struct claim *claim)
         struct val *meta, *body = pass_patch_body(pass, child, &meta);
         val_append(val_make_array(pass->arena, meta, STR("ownerReferences")),
                    owner_reference_new(pass->arena, claim->owner));
-        if (claim->finalizer != NULL) {
+        if (claim->rule.finalizer != NULL) {
             val_append(val_make_array(pass->arena, meta, STR("finalizers")),
-                       val_new_text(pass->arena, str_of(claim->finalizer)));
+                       val_new_text(pass->arena, str_of(claim->rule.finalizer)));
         }
         pass_patch(pass, child, CLIENT_PATCH_STRATEGIC, "", body, NULL, NULL);
     }
@@ -204,16 +210,13 @@ static void on_fresh_owner(struct pass *pass, void *arg, const struct client_res
 }
 
 void children_claim(struct pass *pass, struct object *owner, const struct selector *selector,
-                    const struct informer *informer, const char *finalizer,
+                    const struct informer *informer, const struct claim_rule *rule,
                     struct objects *ret_list)
 {
     *ret_list = (struct objects){0};
     struct claim *claim = arena_new(pass->arena, struct claim);
-    *claim = (struct claim){.pass = pass,
-                            .owner = owner,
-                            .selector = selector,
-                            .finalizer = finalizer,
-                            .mine = ret_list};
+    *claim = (struct claim){
+        .pass = pass, .owner = owner, .selector = selector, .rule = *rule, .mine = ret_list};
     informer_each_in(informer, INDEX, owner->uid, claim_own, claim);
     if (!owner->deleting) {
         informer_each_in(informer, INDEX, orphan_key(pass->arena, owner->ns), claim_orphan, claim);

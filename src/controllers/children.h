@@ -30,11 +30,15 @@ struct object *controller_object_of(const struct informer *informer, const char 
 void for_each_selecting(const struct informer *informer, const struct object *orphan,
                         void (*visit)(void *ctx, struct object *object), void *ctx);
 
+struct claim_rule {
+    const char *finalizer; /* is put on what is adopted; NULL: none */
+    /* Whether a child that the selector matches is one all the same; NULL: yes. */
+    bool (*is_member)(const struct object *owner, const struct object *child);
+};
 /* The children that `owner` has after this pass: its own that still match, and orphans that match.
  * Sends the patches that release the others and adopt the orphans (these only after a fresh look at
  * the owner says that it is the same and not being deleted). While orphans wait for adoption the
- * pass is run again, and they are not yet in the list. `finalizer` (or NULL) is put on what is
- * adopted. */
+ * pass is run again, and they are not yet in the list. */
 void children_claim(struct pass *pass, struct object *owner, const struct selector *selector,
-                    const struct informer *informer, const char *finalizer,
+                    const struct informer *informer, const struct claim_rule *rule,
                     struct objects *ret_list);

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "client/owners.h"
 #include "client/recorder.h"
+#include "controllers/apps/revisions.h"
 #include "controllers/deployment_int.h"
 #include "controllers/table_int.h"
 
@@ -306,22 +307,10 @@ static void clean_history(struct pass *pass, struct rollout *rollout)
 
 static const char *template_hash(struct pass *pass, const struct rollout *rollout)
 {
-    static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
     struct buf bytes BUF_CLEANUP = BUF_INIT;
     val_write_json(plain_template(pass->arena, val_path(rollout->value, "spec.template")), &bytes);
-    int64_t collisions = val_int(val_path(rollout->value, "status.collisionCount"), -1);
-    if (collisions >= 0) {
-        buf_printf(&bytes, "#%lld", (long long)collisions);
-    }
-    uint32_t hash = 2166136261u; /* FNV-1a, 32 bit */
-    for (size_t i = 0; i < bytes.n; i++) {
-        hash = (hash ^ (uint8_t)bytes.p[i]) * 16777619u;
-    }
-    char *text = arena_printf(pass->arena, "%u", hash);
-    for (char *p = text; *p != '\0'; p++) {
-        *p = alphabet[(unsigned char)*p % (sizeof alphabet - 1)];
-    }
-    return text;
+    return hash_text(pass->arena, buf_view(&bytes),
+                     val_int(val_path(rollout->value, "status.collisionCount"), -1));
 }
 
 static struct val *with_hash(struct arena *arena, struct val *object, const char *key,
@@ -467,7 +456,7 @@ static void reconcile(void *ctx, struct pass *pass)
         return;
     }
     struct objects mine;
-    children_claim(pass, object, &rollout->selector, all->sets, NULL, &mine);
+    children_claim(pass, object, &rollout->selector, all->sets, &(struct claim_rule){0}, &mine);
     load_sets(pass, rollout, &mine);
     pass_then(pass, write_status, rollout);
     if (object->deleting) {

@@ -164,7 +164,8 @@ static void reconcile(void *ctx, struct pass *pass)
         return;
     }
     struct objects mine;
-    children_claim(pass, object, &selector, all->pods, JOB_FINALIZER, &mine);
+    children_claim(pass, object, &selector, all->pods,
+                   &(struct claim_rule){.finalizer = JOB_FINALIZER}, &mine);
     if (!job_load(pass, work)) {
         return;
     }

@@ -290,7 +290,7 @@ static void reconcile(void *ctx, struct pass *pass)
         0) {
         return; /* validation keeps such sets out */
     }
-    children_claim(pass, object, &selector, all->pods, NULL, &mine);
+    children_claim(pass, object, &selector, all->pods, &(struct claim_rule){0}, &mine);
     load_pods(pass, work, &mine);
     int64_t difference = (int64_t)work->active_count - work->wanted;
     if (object->deleting || difference == 0) {

@@ -5,6 +5,7 @@
 const struct controller *const controllers_table[] = {
     &controller_deployment,
     &controller_replicaset,
+    &controller_statefulset,
     &controller_endpointslice,
     &controller_endpoints,
     &controller_endpointslice_mirror,

@@ -15,4 +15,5 @@ extern const struct controller controller_pod_gc;
 extern const struct controller controller_replicaset;
 extern const struct controller controller_root_ca;
 extern const struct controller controller_service_account;
+extern const struct controller controller_statefulset;
 extern const struct controller controller_taint_eviction;
