@@ -80,6 +80,7 @@ void agent_describe(const struct agent *agent, struct buf *out);
  * `authorize` is asked first with the verb and subresource of nodes that upstream would ask for
  * ("get", "proxy"|"stats"|"metrics"|"log"|"pods"|"exec"...); NULL: everything is allowed (the
  * caller has already checked). */
+#define AGENT_DIAL "dial" /* not upstream's: connections to pods, for the API server only */
 typedef enum agent_access agent_authorize_fn(void *ctx, struct http_exchange *exchange,
                                              const char *verb, const char *subresource);
 void agent_handle(struct agent *agent, struct http_exchange *exchange,

@@ -54,7 +54,11 @@ static enum agent_access authorize(void *ctx, struct http_exchange *exchange, co
     if (peer == NULL) {
         return AGENT_ACCESS_DENIED;
     }
-    bool allowed = str_is(peer->common_name, "kube-apiserver-kubelet-client");
+    bool server = str_is(peer->common_name, "kube-apiserver-kubelet-client");
+    bool allowed = server;
+    if (strcmp(subresource, AGENT_DIAL) == 0) {
+        return server ? AGENT_ACCESS_ALLOWED : AGENT_ACCESS_DENIED;
+    }
     for (size_t i = 0; i < peer->organization_count; i++) {
         allowed = allowed || str_is(peer->organizations[i], "system:masters") ||
                   str_is(peer->organizations[i], "cox:administrators");

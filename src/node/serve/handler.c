@@ -114,6 +114,7 @@ static const struct route {
     {"/exec/", "proxy", true, serve_exec},
     {"/attach/", "proxy", true, serve_attach},
     {"/portForward/", "proxy", true, serve_port_forward},
+    {"/cox/v1/dial", AGENT_DIAL, true, serve_dial},
 };
 
 static const struct route *find_route(struct str path)
@@ -193,6 +194,10 @@ void agent_handle(struct agent *agent, struct http_exchange *exchange,
 
 void agent_abort(struct agent *agent, struct http_exchange *exchange)
 {
-    /* Bodies are freed by the connection, upgraded streams have their own callbacks: nothing else
-     * refers to an exchange after agent_handle() returned. */
+    /* Bodies are freed by the connection, upgraded streams have their own callbacks: only what is
+     * still being prepared refers to an exchange, and says so. */
+    struct stream_item *item = http_exchange_get(exchange);
+    if (item != NULL) {
+        item->end(item);
+    }
 }

@@ -38,5 +38,6 @@ void serve_logs(struct serve_request *request);         /* logs.c */
 void serve_exec(struct serve_request *request);         /* exec.c */
 void serve_attach(struct serve_request *request);       /* attach.c */
 void serve_port_forward(struct serve_request *request); /* forward.c */
+void serve_dial(struct serve_request *request);         /* dial.c */
 void serve_summary(struct serve_request *request);      /* stats.c */
 void serve_metrics_resource(struct serve_request *request);

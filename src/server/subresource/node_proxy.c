@@ -254,26 +254,6 @@ static struct str tail_with_query(struct request *request)
     return text;
 }
 
-static void to_node(struct request *request)
-{
-    struct str scheme, name, port;
-    const struct api_resource *nodes = request->server->known.nodes;
-    struct object *node = NULL;
-    if (split_name(request->route.name, &scheme, &name, &port)) {
-        node = cache_get(request->server->cache, nodes, STR_NONE, name);
-    }
-    if (node == NULL) {
-        not_found(request, nodes, request->route.name);
-        return;
-    }
-    object_unref(node);
-    if (port.n > 0 && !str_is(port, "10250")) {
-        fail(request, ERR_BAD_REQUEST, "only the agent's own port of a node is reached");
-        return;
-    }
-    relay_to_node(request, name, tail_with_query(request));
-}
-
 /* Addresses that no pod has, but that something on this machine or its cloud answers: whoever
  * writes a pod's status or an EndpointSlice must not get the server to ask there (security.md,
  * SSRF). */
@@ -299,26 +279,18 @@ static bool is_forbidden_address(struct str ip)
     return true;
 }
 
-static void dial_or_refuse(struct request *request, struct str scheme, struct str ip, int64_t port)
+static void reach_or_refuse(struct request *request, const struct relay_target *target)
 {
-    if (str_is(scheme, "https")) {
-        fail(request, ERR_BAD_REQUEST,
-             "https to pods is not served: their certificates cannot be verified");
-        return;
-    }
-    if (ip.n == 0 || port <= 0 || port > 65535) {
+    if (target->ip.n == 0 || target->port <= 0 || target->port > 65535) {
         fail(request, ERR_UNAVAILABLE, "no endpoints available for \"%.*s\"",
              STR_ARG(request->route.name));
         return;
     }
-    if (is_forbidden_address(ip)) {
+    if (is_forbidden_address(target->ip)) {
         fail(request, ERR_FORBIDDEN, "address not allowed");
         return;
     }
-    bool v6 = memchr(ip.p, ':', ip.n) != NULL;
-    char *address = arena_printf(&request->arena, v6 ? "[%.*s]:%lld" : "%.*s:%lld", STR_ARG(ip),
-                                 (long long)port);
-    relay_to_address(request, str_of(address), tail_with_query(request));
+    relay_to_target(request, target, tail_with_query(request));
 }
 
 static int64_t first_port(const struct val *pod)
@@ -330,6 +302,40 @@ static int64_t first_port(const struct val *pod)
         }
     }
     return 80;
+}
+
+/* The agent's own surface, or another port of the node. */
+static void to_node(struct request *request)
+{
+    struct str scheme, name, port;
+    const struct api_resource *nodes = request->server->known.nodes;
+    struct object *object = NULL;
+    int64_t number = 0;
+    if (split_name(request->route.name, &scheme, &name, &port)) {
+        object = cache_get(request->server->cache, nodes, STR_NONE, name);
+    }
+    if (object == NULL) {
+        not_found(request, nodes, request->route.name);
+        return;
+    }
+    struct val *node = val_copy(&request->arena, object_decode(object, &request->arena));
+    object_unref(object);
+    if (port.n > 0 && !str_i64(port, &number)) {
+        fail(request, ERR_BAD_REQUEST, "invalid port \"%.*s\"", STR_ARG(port));
+        return;
+    }
+    int64_t own = val_int(val_path(node, "status.daemonEndpoints.kubeletEndpoint.Port"), 10250);
+    if (port.n == 0 || number == own) {
+        relay_to_node(request, name, tail_with_query(request));
+        return;
+    }
+    const struct val *addresses = val_path(node, "status.addresses");
+    struct relay_target target = {
+        .node = name,
+        .ip = val_text(val_get(val_find(addresses, "type", STR("InternalIP")), "address")),
+        .port = number,
+        .tls = str_is(scheme, "https")};
+    reach_or_refuse(request, &target);
 }
 
 static void to_pod(struct request *request)
@@ -351,13 +357,16 @@ static void to_pod(struct request *request)
         fail(request, ERR_BAD_REQUEST, "invalid port \"%.*s\"", STR_ARG(port));
         return;
     }
-    dial_or_refuse(request, scheme, val_text(val_path(pod, "status.podIP")), number);
+    struct relay_target target = {.node = val_text(val_path(pod, "spec.nodeName")),
+                                  .ip = val_text(val_path(pod, "status.podIP")),
+                                  .port = number,
+                                  .tls = str_is(scheme, "https")};
+    reach_or_refuse(request, &target);
 }
 
 /* A ready endpoint of the Service, and its port by name or number. */
 struct endpoint_choice {
-    struct str ip;
-    int64_t port;
+    struct relay_target target;
     size_t seen;
 };
 
@@ -388,8 +397,11 @@ static void choose(struct request *request, const struct val *slice, struct str 
         bool ready = val_bool(val_path(it, "conditions.ready"), true);
         struct str ip = val_text(val_at(val_get(it, "addresses"), 0));
         if (ready && ip.n > 0 && random_below(loop_random(request->loop), ++choice->seen) == 0) {
-            choice->ip = str_copy_in(&request->arena, ip);
-            choice->port = val_int(val_get(port, "port"), 0);
+            bool pod = str_is(val_text(val_path(it, "targetRef.kind")), "Pod");
+            choice->target.ip = str_copy_in(&request->arena, ip);
+            choice->target.port = val_int(val_get(port, "port"), 0);
+            choice->target.node = /* an address that is no pod's is nobody's to dial but ours */
+                pod ? str_copy_in(&request->arena, val_text(val_get(it, "nodeName"))) : STR_NONE;
         }
     }
 }
@@ -414,7 +426,7 @@ static void to_service(struct request *request)
              STR_ARG(port), STR_ARG(name));
         return;
     }
-    struct endpoint_choice choice = {0};
+    struct endpoint_choice choice = {.target.tls = str_is(scheme, "https")};
     struct snapshot *snapshot = snapshot_take(server->cache, server->known.slices);
     struct snapshot_iter iter;
     const struct object *slice;
@@ -426,7 +438,7 @@ static void to_service(struct request *request)
         }
     }
     snapshot_release(snapshot);
-    dial_or_refuse(request, scheme, choice.ip, choice.port);
+    reach_or_refuse(request, &choice.target);
 }
 
 void subresource_node_proxy(struct request *request)

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 
 #include "base/failpoint.h"
+#include "io/tls.h"
+#include "io/tunnel.h"
 #include "server/server_int.h"
 #include "server/subresource/reverse.h"
-#include "server/subresource/tunnel.h"
 
 enum { QUEUE_MAX = 256 * 1024, HEADERS_MAX = 64 };
 
@@ -18,6 +19,8 @@ struct relay {
     struct http_body body; /* of the answer */
     struct request *request;
     struct str path, authority;
+    struct str hop; /* path of the agent's dialler */
+    bool tls;
     struct http_client *client;
     struct http_exchange *up;
     struct buf queue;
@@ -273,11 +276,20 @@ static void start(struct relay *relay, struct stream *stream)
     relay->up = http_send(relay->client, &send, &client_ops, relay);
 }
 
+static void opening_failed(struct relay *relay, const char *what, const char *why)
+{
+    struct request *request = relay->request;
+    struct failure failure;
+    failure_set(&failure, &request->arena, ERR_UNAVAILABLE, "%s%s", what, why);
+    request->gone = NULL;
+    relay_free(relay);
+    request_fail(request, &failure);
+}
+
 static void opened(void *ctx, struct stream *stream, const struct err *err)
 {
     struct relay *relay = ctx;
     struct request *request = relay->request;
-    struct failure failure;
     relay->opening = false;
     FAILPOINT("server.relay-opened");
     if (stream != NULL && request->exchange != NULL) {
@@ -287,11 +299,7 @@ static void opened(void *ctx, struct stream *stream, const struct err *err)
     if (stream != NULL) {
         stream_close(stream);
     }
-    failure_set(&failure, &request->arena, ERR_UNAVAILABLE, "%s",
-                err != NULL ? err->message : "the client went away");
-    request->gone = NULL;
-    relay_free(relay);
-    request_fail(request, &failure);
+    opening_failed(relay, "", err != NULL ? err->message : "the client went away");
 }
 
 static struct relay *relay_new(struct request *request, struct str path, struct str authority)
@@ -303,18 +311,99 @@ static struct relay *relay_new(struct request *request, struct str path, struct 
     return relay;
 }
 
+/* What only we may ask a node for: whatever path a client makes up, it cannot ask for this. */
+static bool asks_for_internals(struct request *request)
+{
+    struct failure failure;
+    if (!str_contains(http_upgrade_wanted(request->exchange), STR("cox-"))) {
+        return false;
+    }
+    failure_set(&failure, &request->arena, ERR_FORBIDDEN, "this protocol is the server's own");
+    request_fail(request, &failure);
+    return true;
+}
+
 void relay_to_node(struct request *request, struct str node, struct str path)
 {
+    if (asks_for_internals(request)) {
+        return;
+    }
     struct relay *relay = relay_new(request, path, node);
     relay->to_node = true;
     relay->opening = true;
     reverse_open(request->server, request->loop, node, opened, relay);
 }
 
-void relay_to_address(struct request *request, struct str address, struct str path)
+/* ---- by way of the node to a pod ---- */
+
+static void dial_from_here(struct relay *relay)
 {
     static const struct stream_ops nothing = {0};
-    struct relay *relay = relay_new(request, path, address);
-    struct dial_options options = {.address = address, .timeout_ns = 10 * NS_PER_S};
+    struct request *request = relay->request;
+    struct err err = ERR_INIT;
+    struct tls_options insecure = {.insecure = true};
+    struct tls_context *tls = relay->tls ? tls_client_new(&insecure, &err) : NULL;
+    relay->opening = false;
+    if (relay->tls && tls == NULL) {
+        opening_failed(relay, "", err.message);
+        return;
+    }
+    struct dial_options options = {.address = relay->authority,
+                                   .tls = tls,
+                                   .alpn = STR("http/1.1"),
+                                   .timeout_ns = 10 * NS_PER_S};
     start(relay, stream_dial(request->loop, &options, &nothing, NULL));
+    tls_unref(tls);
+}
+
+static void hop_done(void *ctx, struct stream *stream, int status,
+                     const struct http_header *headers, size_t count, const struct err *err)
+{
+    struct relay *relay = ctx;
+    struct str why = http_header_get(headers, count, STR("cox-error"));
+    if (stream != NULL) {
+        stream_resume(stream);
+        opened(relay, stream, NULL);
+        return;
+    }
+    relay->opening = false;
+    opening_failed(relay, "error trying to reach service: ",
+                   why.n > 0     ? str_dup_in(&relay->request->arena, why)
+                   : err != NULL ? err->message
+                                 : "refused");
+}
+
+static void hop_opened(void *ctx, struct stream *stream, const struct err *err)
+{
+    struct relay *relay = ctx;
+    if (relay->request->exchange == NULL) {
+        opened(relay, stream, err);
+    } else if (stream == NULL) {
+        dial_from_here(relay);
+    } else {
+        struct http_client_request hop = {
+            .method = STR("GET"), .path = relay->hop, .authority = STR("node")};
+        http_client_upgrade(stream, &hop, STR("cox-dial"), hop_done, relay);
+    }
+}
+
+void relay_to_target(struct request *request, const struct relay_target *target, struct str path)
+{
+    bool v6 = memchr(target->ip.p, ':', target->ip.n) != NULL;
+    char *authority = arena_printf(&request->arena, v6 ? "[%.*s]:%lld" : "%.*s:%lld",
+                                   STR_ARG(target->ip), (long long)target->port);
+    if (asks_for_internals(request)) {
+        return;
+    }
+    struct relay *relay = relay_new(request, path, str_of(authority));
+    relay->tls = target->tls;
+    if (target->node.n == 0) {
+        dial_from_here(relay);
+        return;
+    }
+    relay->opening = true;
+    relay->hop = str_of(arena_printf(&request->arena, "/cox/v1/dial?ip=%.*s&port=%lld%s",
+                                     STR_ARG(target->ip), (long long)target->port,
+                                     target->tls ? "&tls=1" : ""));
+    reverse_open(request->server, request->loop, target->node, hop_opened, relay);
 }

@@ -486,12 +486,45 @@ static void echo_close(void *ctx, struct stream *stream, const struct err *err)
 }
 static const struct stream_ops echo_ops = {.on_read = echo_read, .on_close = echo_close};
 
+/* What the node's dialler leads to. */
+static void pod_request(void *ctx, struct http_exchange *exchange)
+{
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    const struct http_request *http = http_request(exchange);
+    buf_printf(&text, "pod %.*s %.*s?%.*s", STR_ARG(http->method), STR_ARG(http->path),
+               STR_ARG(http->query));
+    http_respond(exchange, 200, NULL, 0, http_body_copy(buf_view(&text)));
+}
+static void pod_abort(void *ctx, struct http_exchange *exchange)
+{
+}
+static const struct http_server_ops pod_ops = {.on_request = pod_request, .on_abort = pod_abort};
+
+static void node_dial(struct http_exchange *exchange, struct str query)
+{
+    static const struct http_server_options options = {0};
+    static const struct stream_ops nothing = {0};
+    if (str_is(query, "ip=10.9.9.9&port=81")) {
+        struct http_header header = {STR("cox-error"), STR("nobody listens")};
+        http_respond(exchange, 502, &header, 1, NULL);
+        return;
+    }
+    assert_true(str_is(query, "ip=10.9.9.9&port=80") ||
+                str_is(query, "ip=10.9.9.9&port=443&tls=1"));
+    http_serve(http_upgrade(exchange, STR("cox-dial"), NULL, 0, &nothing, NULL), &options, &pod_ops,
+               NULL);
+}
+
 static void node_request(void *ctx, struct http_exchange *exchange)
 {
     struct node *node = ctx;
     const struct http_request *http = http_request(exchange);
     struct str auth = http_header_get(http->headers, http->header_count, STR("authorization"));
     assert_int_equal(auth.n, 0);
+    if (str_is(http_upgrade_wanted(exchange), "cox-dial")) {
+        node_dial(exchange, http->query);
+        return;
+    }
     if (http_upgrade_wanted(exchange).n > 0) {
         struct http_header header = {STR("x-path"), http->path};
         http_upgrade(exchange, STR("websocket"), &header, 1, &echo_ops, node);
@@ -565,6 +598,57 @@ static void tunnel_open(void *ctx, struct stream *stream, int status,
     stream_write(stream, "ping", 4);
 }
 
+/* Proxies to pods go through the node that runs them. */
+static void run_proxies(struct peer *admin, struct node *node)
+{
+    ask(admin, "PUT", "/api/v1/namespaces/default/pods/p/status",
+        "{\"metadata\":{\"name\":\"p\"},\"status\":{\"podIP\":\"10.9.9.9\",\"podIPs\":[{\"ip\":"
+        "\"10.9.9.9\"}]}}",
+        200, "10.9.9.9");
+    static const struct {
+        const char *name, *answer;
+        int status;
+    } cases[] = {{"p", "pod GET /a?b=c", 200},
+                 {"p:80", "pod GET /a?b=c", 200},
+                 {"http:p:80", "pod GET /a?b=c", 200},
+                 {"https:p:443", "pod GET /a?b=c", 200},
+                 {"p:81", "error trying to reach service: nobody listens", 503}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[128];
+        node_turn(node);
+        snprintf(path, sizeof path, "/api/v1/namespaces/default/pods/%s/proxy/a?b=c",
+                 cases[i].name);
+        ask(admin, "GET", path, NULL, cases[i].status, cases[i].answer);
+    }
+    ask(admin, "GET", "/api/v1/namespaces/default/pods/p:x/proxy/", NULL, 400, "invalid port");
+    ask(admin, "GET", "/api/v1/namespaces/default/pods/ftp:p:1/proxy/", NULL, 404, "not found");
+}
+
+static void on_forbidden(void *ctx, struct stream *stream, int status,
+                         const struct http_header *headers, size_t count, const struct err *err)
+{
+    assert_null(stream);
+    assert_int_equal(status, 403);
+    *(bool *)ctx = true;
+}
+
+/* Nobody gets at the dialler by naming it. */
+static void run_internals(struct fixture *f, struct peer *admin)
+{
+    static const char *const paths[] = {
+        "/api/v1/nodes/n1/proxy/cox/v1/dial?ip=10.9.9.9&port=80",
+        "/api/v1/namespaces/default/pods/p/exec?command=ls&stdout=1",
+        "/api/v1/namespaces/default/pods/p/proxy/"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        bool done = false;
+        struct http_client_request request = {
+            .method = STR("GET"), .path = str_of(paths[i]), .authority = str_of(f->address)};
+        http_client_upgrade(dial(f, admin->tls, "http/1.1"), &request, STR("cox-dial"),
+                            on_forbidden, &done);
+        assert_true(spin(f, &done));
+    }
+}
+
 static void run_node(struct fixture *f, bool other)
 {
     struct peer admin = peer_new(f, "admin", "system:masters", 2);
@@ -605,6 +689,8 @@ static void run_node(struct fixture *f, bool other)
     assert_true(spin(f, &t.closed));
     assert_true(spin(f, &node.echo_closed));
     buf_done(&t.bytes);
+    run_proxies(&admin, &node);
+    run_internals(f, &admin);
     tls_unref(node.tls);
     peer_done(&admin);
     settle(f, 20);

@@ -1,6 +1,6 @@
 /* tunnel.c: a tunnel is two ends that know each other. A half that is closed shuts down the other
  * one's sending; an error closes both. */
-#include "server/subresource/tunnel.h"
+#include "io/tunnel.h"
 
 #include <stdlib.h>
 
