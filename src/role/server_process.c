@@ -365,6 +365,9 @@ static int open_server(struct server_process *p, struct err *err)
         .advertise_address = o->node_ip[0] != '\0' ? str_of(o->node_ip) : str_of(bridge),
         .advertise_port = (uint16_t)o->api_port,
         .ca_pem = handoff_get_text(&p->handoff, "ca.crt"),
+        .enable_admission = str_of(o->enable_admission),
+        .disable_admission = str_of(o->disable_admission),
+        .admission_config = handoff_get_text(&p->handoff, "admission-config"),
         .hardened = o->hardened,
     };
     int rc = server_new(&options, &p->server, err);

@@ -34,6 +34,7 @@ enum {
     SOCKETS_MAX = 2
 }; /* a uid of no one, unless the system has a user "cox" */
 enum { FIRST_DELAY_MS = 10, LAST_DELAY_MS = 500, STEADY_S = 2 }; /* restarts */
+enum { CONFIG_BYTES_MAX = 1 << 20 };
 enum child_kind { CHILD_SERVER, CHILD_AGENT, CHILD_COUNT };
 
 struct child {
@@ -228,6 +229,19 @@ static bool become_server(void *arg)
            prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) == 0; /* the change of uid cleared it */
 }
 
+/* The server's user may not read the operator's files: they are read here. "" is no file. */
+static int hand_file(struct handoff_maker *maker, const char *name, const char *path,
+                     const char *option, struct err *err)
+{
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    int rc = path[0] != '\0' ? file_read(path, CONFIG_BYTES_MAX, &text, err) : 0;
+    if (rc != 0) {
+        return err_wrap(err, "--%s", option), rc;
+    }
+    handoff_text(maker, name, buf_view(&text));
+    return 0;
+}
+
 static int fill_server(struct supervisor *s, struct handoff_maker *maker, struct err *err)
 {
     struct buf ca BUF_CLEANUP = BUF_INIT, ca_key BUF_CLEANUP = BUF_INIT,
@@ -239,6 +253,9 @@ static int fill_server(struct supervisor *s, struct handoff_maker *maker, struct
     handoff_text(maker, "ca.key", buf_view(&ca_key));
     handoff_text(maker, "service-account.key", buf_view(&sa_key));
     handoff_text(maker, "storage.key", str_of(s->credentials.storage_key));
+    rc = rc != 0 ? rc
+                 : hand_file(maker, "admission-config", s->options.admission_config,
+                             "admission-control-config-file", err);
     for (int i = 0; i < SOCKETS_MAX; i++) {
         handoff_fd(maker, "api", s->api_fds[i]);
     }

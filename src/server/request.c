@@ -323,6 +323,21 @@ void request_warn(struct request *request, const char *format, ...)
     w->items[w->count++] = text;
 }
 
+void request_audit(struct request *request, const char *key, struct str value)
+{
+    struct audit_note *note = request->audit;
+    while (note != NULL && !str_is(note->key, key)) {
+        note = note->next;
+    }
+    if (note == NULL) {
+        note = arena_new(&request->arena, struct audit_note);
+        *note = (struct audit_note){request->audit, str_copy_in(&request->arena, str_of(key)),
+                                    STR_NONE};
+        request->audit = note;
+    }
+    note->value = str_copy_in(&request->arena, value);
+}
+
 struct api_context request_context(struct request *request, struct arena *arena)
 {
     return (struct api_context){

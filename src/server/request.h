@@ -43,6 +43,11 @@ enum body_format {
 typedef void http_capture_fn(struct request *request, int status, const struct http_header *headers,
                              size_t count, struct http_body *body);
 
+struct audit_note { /* an annotation of the request's audit event */
+    struct audit_note *next;
+    struct str key, value;
+};
+
 struct transport {
     /* An object as stored; the reference is the transport's. */
     void (*object)(struct request *request, int status, struct object *object);
@@ -68,6 +73,7 @@ struct request {
     struct str user_agent;
     struct str source; /* peer address */
     struct codec_warnings warnings;
+    struct audit_note *audit; /* newest first: for the audit log */
     const struct transport *transport;
     void *transport_ctx;
     struct http_exchange *exchange;        /* HTTP, and not gone; NULL otherwise */
@@ -118,6 +124,8 @@ struct str api_version_text(struct arena *arena, const char *group, const char *
 struct str request_manager(const struct request *request);
 void request_warn(struct request *request, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Notes an annotation for the audit log; the last value of a key counts. Texts are copied. */
+void request_audit(struct request *request, const char *key, struct str value);
 /* Headers "Accept" of HTTP, e.g. application/json;as=Table;v=v1;g=meta.k8s.io. */
 void accept_parse(struct arena *arena, struct str header, struct accept *ret_accept);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "server/addresses.h"
+#include "server/admission/settings.h"
 #include "server/authn/authn.h"
 #include "server/authz/authz.h"
 #include "server/bootstrap/bootstrap.h"
@@ -71,6 +72,9 @@ static void copy_options(struct server *server, const struct server_options *fro
     o->advertise_address = str_copy_in(arena, from->advertise_address);
     o->advertise_port = from->advertise_port != 0 ? from->advertise_port : 6443;
     o->ca_pem = str_copy_in(arena, from->ca_pem);
+    o->enable_admission = str_copy_in(arena, from->enable_admission);
+    o->disable_admission = str_copy_in(arena, from->disable_admission);
+    o->admission_config = str_copy_in(arena, from->admission_config);
     if (o->node_port_first == 0 || o->node_port_last < o->node_port_first) {
         o->node_port_first = 30000;
         o->node_port_last = 32767;
@@ -92,7 +96,8 @@ int server_new(const struct server_options *options, struct server **ret_server,
     server->authz = authz_new(server);
     server->reverse = reverse_new(server);
     server->upkeep = upkeep_new(server);
-    int code = addresses_new(server, &server->addresses, err);
+    int code = admission_settings_new(&server->options, &server->arena, &server->admission, err);
+    code = code < 0 ? code : addresses_new(server, &server->addresses, err);
     if (code < 0) {
         server_free(server);
         return code;

@@ -62,6 +62,11 @@ struct server_options {
     node_dial_fn *node_dial; /* NULL: only nodes with connections turned round can be reached */
     void *node_dial_ctx;
 
+    /* Texts of options; n 0: not given. server_new answers ERR_INVALID for what is wrong in them.
+     */
+    struct str enable_admission, disable_admission; /* names of plug-ins, commas between */
+    struct str admission_config; /* AdmissionConfiguration or PodSecurityConfiguration, YAML */
+
     bool hardened;          /* security.md: DenyServiceExternalIPs and the rest of --hardened */
     const char *build_date; /* "2026-11-25T00:00:00Z" or NULL */
     const char *git_commit; /* or NULL */

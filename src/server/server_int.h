@@ -16,6 +16,7 @@ struct pages;
 struct reverse;
 struct upkeep;
 struct documents;
+struct admission_settings;
 
 /* Resources that the server itself asks for, looked up once. NULL when not in the schema. */
 struct known_resources {
@@ -45,6 +46,7 @@ struct server {
     struct cache *cache;
     struct sequencer *sequencer;
     struct known_resources known;
+    struct admission_settings *admission; /* in the arena */
     struct authn *authn;
     struct authz *authz;
     struct addresses *addresses;

@@ -1,5 +1,5 @@
 /* addresses.c: ClusterIPs and node ports of Services, reserved before the Service is validated and
- * committed; DenyServiceExternalIPs of a hardened server.
+ * committed; DenyServiceExternalIPs.
  *
  * On update what was allocated stays: a client that sends the Service without its addresses or node
  * ports (kubectl replace) gets them back, and what the new type does not have goes.
@@ -269,7 +269,7 @@ const struct admission_step admission_addresses = {"ServiceAddresses", mutate, p
 
 static int validate_external(struct admission *a, struct failure *failure)
 {
-    if (!is_service(a) || !a->request->server->options.hardened) {
+    if (!is_service(a)) {
         return 0;
     }
     VAL_EACH (ip, val_path(a->object, "spec.externalIPs")) {

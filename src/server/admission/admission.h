@@ -1,6 +1,7 @@
 /* admission.h: built-in admission: what may change or refuse a write after it was authorized.
  *
- * One file a plug-in, one row in table.c, in upstream's order. Three phases: mutate (before the
+ * One file a plug-in (or family), one row in table.c, in upstream's order; which rows run is said
+ * by settings.h. Three phases: mutate (before the
  * strategy), prepare (reserves what must be unique: addresses, ports), validate (after validation;
  * changes nothing). Plug-ins read other objects from the cache and never wait: one that wants to be
  * asked again later sets request->retry_ns and fails.
@@ -24,7 +25,6 @@ struct admission_step {
     const char *name;
     admission_fn *mutate, *prepare, *validate; /* may be NULL */
 };
-extern const struct admission_step *const admission_table[]; /* NULL ended */
 
 int admission_mutate(struct admission *admission, struct failure *failure);
 int admission_prepare(struct admission *admission, struct failure *failure);
@@ -36,4 +36,4 @@ bool admission_is(const struct admission *admission, const struct api_resource *
 extern const struct admission_step admission_namespace, admission_service_account,
     admission_priority, admission_tolerations, admission_runtime_class, admission_storage_class,
     admission_node, admission_rbac, admission_addresses, admission_external_ips,
-    admission_node_taint;
+    admission_node_taint, admission_pod_security;
