@@ -112,6 +112,16 @@ struct object *controller_object_of(const struct informer *informer, const char 
     return found != NULL && str_eq(found->uid, owner.uid) ? found : NULL;
 }
 
+bool selector_of(struct arena *arena, const struct val *owner, struct selector *ret_selector)
+{
+    const struct val *value = val_path(owner, "spec.selector");
+    if (value != NULL && value->field != NULL && value->field->shape == API_SHAPE_MAP) {
+        selector_from_map(arena, value, ret_selector);
+        return true;
+    }
+    return selector_from_val(arena, value, ret_selector, NULL) == 0;
+}
+
 struct selecting {
     const struct object *orphan;
     void (*visit)(void *ctx, struct object *object);
@@ -123,9 +133,8 @@ static bool visit_selecting(void *ctx, struct object *object)
     struct selecting *selecting = ctx;
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     struct selector selector;
-    const struct val *value = val_path(object_decode(object, &arena), "spec.selector");
-    if (selector_from_val(&arena, value, &selector, NULL) == 0 && !selector_empty(&selector) &&
-        selector_matches(&selector, selecting->orphan)) {
+    if (selector_of(&arena, object_decode(object, &arena), &selector) &&
+        !selector_empty(&selector) && selector_matches(&selector, selecting->orphan)) {
         selecting->visit(selecting->ctx, object);
     }
     return true;

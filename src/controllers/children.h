@@ -25,6 +25,9 @@ bool controller_of(struct arena *arena, const struct object *object, struct owne
 /* The object of `informer` that is the controller of `object` (same uid), or NULL. */
 struct object *controller_object_of(const struct informer *informer, const char *kind,
                                     const struct object *object);
+/* The spec.selector of a decoded object: a metav1.LabelSelector, or a plain map of labels as
+ * ReplicationControllers have it. */
+bool selector_of(struct arena *arena, const struct val *owner, struct selector *ret_selector);
 /* Visits the objects of `informer` in the namespace whose spec.selector matches an orphan's labels:
  * they may want to adopt it. */
 void for_each_selecting(const struct informer *informer, const struct object *orphan,

@@ -1,4 +1,5 @@
-/* The ReplicaSet controller: as many pods of a template as asked.
+/* The ReplicaSet controller: as many pods of a template as asked. The ReplicationController's is
+ * the same with another kind (its selector is a plain map of labels).
  *
  * A pass claims the pods that match (adopting orphans, releasing others), creates or deletes the
  * difference, then writes the counts. Creation starts slowly: batches of 1, 2, 4 ... so that a
@@ -19,7 +20,13 @@
 
 enum { BURST = 500, PARALLEL = 5 };
 
+struct set_kind {
+    const char *group, *plural, *kind, *controller;
+    bool counts_terminating; /* status.terminatingReplicas */
+};
+
 struct replicasets {
+    const struct set_kind *kind;
     struct worker *worker;
     struct informer *sets, *pods;
     const struct api_resource *resource, *pod_resource;
@@ -77,7 +84,9 @@ static void count_pods(struct pass *pass, struct replicaset_pass *work, struct v
     val_set_int(arena, status, STR("fullyLabeledReplicas"), labeled);
     val_set_int(arena, status, STR("readyReplicas"), ready);
     val_set_int(arena, status, STR("availableReplicas"), available);
-    val_set_int(arena, status, STR("terminatingReplicas"), terminating);
+    if (work->all->kind->counts_terminating) {
+        val_set_int(arena, status, STR("terminatingReplicas"), terminating);
+    }
     val_set_int(arena, status, STR("observedGeneration"),
                 val_int(val_path(work->set, "metadata.generation"), 0));
 }
@@ -286,8 +295,7 @@ static void reconcile(void *ctx, struct pass *pass)
     work->batch = 1;
     struct selector selector;
     struct objects mine;
-    if (selector_from_val(pass->arena, val_path(work->set, "spec.selector"), &selector, NULL) !=
-        0) {
+    if (!selector_of(pass->arena, work->set, &selector)) {
         return; /* validation keeps such sets out */
     }
     children_claim(pass, object, &selector, all->pods, &(struct claim_rule){0}, &mine);
@@ -319,7 +327,7 @@ static void add_key(void *ctx, struct object *set)
 
 static void wake_owner(struct replicasets *all, struct object *pod)
 {
-    struct object *set = pod != NULL ? controller_object_of(all->sets, "ReplicaSet", pod) : NULL;
+    struct object *set = pod != NULL ? controller_object_of(all->sets, all->kind->kind, pod) : NULL;
     if (set != NULL) {
         worker_add(all->worker, set);
     }
@@ -337,18 +345,19 @@ static void on_pod(void *ctx, struct object *old, struct object *now)
     }
 }
 
-static void *start(struct controller_env *env)
+static void *start(struct controller_env *env, const struct set_kind *kind)
 {
     struct replicasets *all = mem_new(struct replicasets);
-    all->resource = controller_resource("apps", "v1", "replicasets");
+    all->kind = kind;
+    all->resource = controller_resource(kind->group, "v1", kind->plural);
     all->pod_resource = controller_resource("", "v1", "pods");
     all->sets = informers_get(env->informers, all->resource);
     all->pods = informers_get(env->informers, all->pod_resource);
     children_index(all->sets);
     children_index(all->pods);
     all->briefs = pod_cache_new(all->pods);
-    all->recorder = recorder_new(env->client, "replicaset-controller", "");
-    all->worker = worker_new(env, "replicaset-controller", PARALLEL, reconcile, all);
+    all->recorder = recorder_new(env->client, kind->controller, "");
+    all->worker = worker_new(env, kind->controller, PARALLEL, reconcile, all);
     informer_handle(all->sets, (struct informer_handler){on_set, all});
     informer_handle(all->pods, (struct informer_handler){on_pod, all});
     return all;
@@ -365,5 +374,21 @@ static void stop(void *state)
     free(all);
 }
 
+static void *start_replicaset(struct controller_env *env)
+{
+    static const struct set_kind kind = {"apps", "replicasets", "ReplicaSet",
+                                         "replicaset-controller", .counts_terminating = true};
+    return start(env, &kind);
+}
+
+static void *start_replication(struct controller_env *env)
+{
+    static const struct set_kind kind = {"", "replicationcontrollers", "ReplicationController",
+                                         "replication-controller"};
+    return start(env, &kind);
+}
+
 const struct controller controller_replicaset = {
-    .name = "replicaset-controller", .start = start, .stop = stop};
+    .name = "replicaset-controller", .start = start_replicaset, .stop = stop};
+const struct controller controller_replication = {
+    .name = "replication-controller", .start = start_replication, .stop = stop};

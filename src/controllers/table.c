@@ -5,7 +5,9 @@
 const struct controller *const controllers_table[] = {
     &controller_deployment,
     &controller_replicaset,
+    &controller_replication,
     &controller_statefulset,
+    &controller_daemonset,
     &controller_endpointslice,
     &controller_endpoints,
     &controller_endpointslice_mirror,

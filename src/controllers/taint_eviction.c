@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "client/owners.h"
 #include "client/recorder.h"
+#include "controllers/node_fit.h"
 #include "controllers/pods.h"
 #include "controllers/table_int.h"
 
@@ -30,27 +31,6 @@ struct evictions {
 
 /* ---- tolerations ---- */
 
-static bool tolerates(const struct val *toleration, const struct val *taint)
-{
-    struct str effect = val_text(val_get(toleration, "effect"));
-    struct str key = val_text(val_get(toleration, "key"));
-    struct str how = val_text(val_get(toleration, "operator"));
-    if ((effect.n > 0 && !str_eq(effect, val_text(val_get(taint, "effect")))) ||
-        (key.n > 0 && !str_eq(key, val_text(val_get(taint, "key"))))) {
-        return false;
-    }
-    if (str_is(how, "Exists")) {
-        return true;
-    }
-    struct str have = val_text(val_get(taint, "value"));
-    struct str want = val_text(val_get(toleration, "value"));
-    int64_t a, b;
-    if (str_is(how, "Gt") || str_is(how, "Lt")) {
-        return str_i64(have, &a) && str_i64(want, &b) && (str_is(how, "Gt") ? a > b : a < b);
-    }
-    return key.n > 0 && str_eq(have, want);
-}
-
 /* Seconds the pod may stay: -1 for ever, 0 not at all. */
 static int64_t may_stay(const struct val *pod, const struct val *node, bool *ret_any)
 {
@@ -63,7 +43,7 @@ static int64_t may_stay(const struct val *pod, const struct val *node, bool *ret
         *ret_any = true;
         bool tolerated = false;
         VAL_EACH (it, val_path(pod, "spec.tolerations")) {
-            if (!tolerates(it, taint)) {
+            if (!toleration_covers(it, taint)) {
                 continue;
             }
             tolerated = true;
