@@ -240,6 +240,22 @@ static bool check_ip(struct str s, struct name_complaints *ret)
            complain(ret, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
 }
 
+static bool check_address(struct str s, struct name_complaints *ret)
+{
+    uint8_t bytes[16];
+    char text[INET6_ADDRSTRLEN];
+    int family = name_ip_parse(s, bytes);
+    if (family == 0) {
+        return check_ip(s, ret);
+    }
+    if (family == 6 && bytes[10] == 0xff && bytes[11] == 0xff &&
+        memcmp(bytes, (const uint8_t[10]){0}, 10) == 0) {
+        return complain(ret, "must not be an IPv4-mapped IPv6 address");
+    }
+    inet_ntop(family == 4 ? AF_INET : AF_INET6, bytes, text, sizeof text);
+    return str_is(s, text) || complain(ret, "must be in canonical form");
+}
+
 static bool check_search_domain(struct str s, struct name_complaints *ret)
 {
     bool ok = s.n <= 253 || complain(ret, "must be no more than 253 characters");
@@ -280,6 +296,7 @@ bool name_check(enum name_rule rule, struct str value, struct name_complaints *r
         [NAME_HTTP_HEADER] = check_header,
         [NAME_PERCENT] = check_percent,
         [NAME_IP] = check_ip,
+        [NAME_ADDRESS] = check_address,
         [NAME_SEARCH_DOMAIN] = check_search_domain,
         [NAME_PREFIXED_KEY] = check_prefixed,
     };
@@ -291,13 +308,19 @@ bool name_check(enum name_rule rule, struct str value, struct name_complaints *r
 
 enum name_rule name_rule_of(const char *text)
 {
-    if (text == NULL || strcmp(text, "subdomain") == 0) {
-        return NAME_SUBDOMAIN;
+    static const struct {
+        const char *text;
+        enum name_rule rule;
+    } rules[] = {{"label", NAME_LABEL},
+                 {"label-1035", NAME_LABEL_1035},
+                 {"path", NAME_PATH},
+                 {"address", NAME_ADDRESS}};
+    for (size_t i = 0; text != NULL && i < sizeof rules / sizeof *rules; i++) {
+        if (strcmp(text, rules[i].text) == 0) {
+            return rules[i].rule;
+        }
     }
-    if (strcmp(text, "label") == 0) {
-        return NAME_LABEL;
-    }
-    return strcmp(text, "path") == 0 ? NAME_PATH : NAME_LABEL_1035;
+    return NAME_SUBDOMAIN;
 }
 
 int name_ip_parse(struct str text, uint8_t ret_bytes[16])

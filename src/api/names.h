@@ -21,6 +21,7 @@ enum name_rule {
     NAME_HTTP_HEADER,
     NAME_PERCENT,
     NAME_IP,            /* IPv4 or IPv6 text */
+    NAME_ADDRESS,       /* the one canonical text of an IPv4 or IPv6 address */
     NAME_SEARCH_DOMAIN, /* a subdomain in which labels may begin with '_' */
     NAME_PREFIXED_KEY,  /* a label key that must have its prefix: "acme.io/foo" */
     NAME_RULES
@@ -38,7 +39,8 @@ static inline bool name_is(enum name_rule rule, struct str value)
 {
     return name_check(rule, value, NULL);
 }
-/* "subdomain", "label", "label-1035", "path" of struct api_ops; NULL is a subdomain. */
+/* "subdomain", "label", "label-1035", "path", "address", "bundle" of struct api_ops; NULL is a
+ * subdomain. */
 enum name_rule name_rule_of(const char *text);
 
 /* Addresses: 4 or 16 bytes in network order. Returns 4, 6, or 0 when it is none. */

@@ -73,3 +73,22 @@ void check_label_selector(struct field_errors *errors, const struct path *path,
 /* Rules of metadata on create and on update (`old` not NULL). */
 void check_metadata(struct api_context *ctx, const struct api_resource *resource,
                     const struct val *object, const struct val *old, struct field_errors *errors);
+
+/* ---- addresses (validation_address.c): no leading zeros, no IPv4-mapped IPv6 addresses ---- */
+
+/* `canonical`: only in the one form that RFC 5952 gives. */
+bool check_address(struct field_errors *errors, const struct path *path, struct str value,
+                   bool canonical);
+/* A range: no bits beyond the prefix. */
+bool check_range(struct field_errors *errors, const struct path *path, struct str value,
+                 bool canonical);
+/* An address with its prefix length, in canonical form. */
+bool check_interface_address(struct field_errors *errors, const struct path *path,
+                             struct str value);
+/* Warnings about an IPv6 address or range that is right, but not in canonical form. */
+void warn_address(struct api_context *ctx, const struct path *path, struct str value);
+void warn_range(struct api_context *ctx, const struct path *path, struct str value);
+/* "*.example.com" */
+bool check_wildcard_domain(struct field_errors *errors, const struct path *path, struct str value);
+/* "acme.io/foo": a domain and a path. */
+bool check_domain_path(struct field_errors *errors, const struct path *path, struct str value);

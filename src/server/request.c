@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "api/val.h"
+#include "api/warning.h"
 #include "base/failpoint.h"
 #include "base/metrics.h"
 #include "server/authz/authz.h"
@@ -298,29 +299,10 @@ struct str request_manager(const struct request *request)
 
 void request_warn(struct request *request, const char *format, ...)
 {
-    struct codec_warnings *w = &request->warnings;
-    if (w->count == 64) { /* a bound, as a header carries them */
-        return;
-    }
-    if (w->count == w->cap) {
-        size_t cap = w->cap > 0 ? w->cap * 2 : 8;
-        struct str *items = arena_array(&request->arena, struct str, cap);
-        if (w->count > 0) {
-            memcpy(items, w->items, sizeof *items * w->count);
-        }
-        w->items = items;
-        w->cap = cap;
-    }
     va_list ap;
     va_start(ap, format);
-    struct str text = str_of(arena_vprintf(&request->arena, format, ap));
+    warning_add(&request->warnings, str_of(arena_vprintf(&request->arena, format, ap)));
     va_end(ap);
-    for (size_t i = 0; i < w->count; i++) {
-        if (str_eq(w->items[i], text)) {
-            return; /* said already: a plan that ran again, or one of a collection */
-        }
-    }
-    w->items[w->count++] = text;
 }
 
 void request_audit(struct request *request, const char *key, struct str value)

@@ -3,43 +3,10 @@
  *
  * Only looked for when somebody asked (ctx->warnings).
  */
-#include "api/codec.h"
 #include "api/kinds/pod/pod_spec.h"
+#include "api/warning.h"
 
-enum { WARNINGS_MAX = 32 };
-
-struct warner {
-    struct codec_warnings *warnings;
-    struct field_errors paths; /* only for its arena */
-};
-
-static void warn(struct warner *warner, const struct path *path, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void warn(struct warner *warner, const struct path *path, const char *format, ...)
-{
-    struct codec_warnings *w = warner->warnings;
-    va_list ap;
-    if (w->count >= WARNINGS_MAX) {
-        return;
-    }
-    if (w->count == w->cap) {
-        size_t cap = w->cap == 0 ? 8 : w->cap * 2;
-        struct str *grown = arena_array(w->arena, struct str, cap);
-        if (w->count > 0) {
-            memcpy(grown, w->items, w->count * sizeof *grown);
-        }
-        w->items = grown;
-        w->cap = cap;
-    }
-    va_start(ap, format);
-    const char *text = arena_vprintf(w->arena, format, ap);
-    va_end(ap);
-    struct str where = path_text(&warner->paths, path);
-    w->items[w->count++] = str_of(arena_printf(w->arena, "%.*s: %s", STR_ARG(where), text));
-}
-
-static void env_warnings(struct warner *warner, const struct path *path, const struct val *list)
+static void env_warnings(struct api_context *ctx, const struct path *path, const struct val *list)
 {
     uint32_t i = 0;
     if (val_count(list) > LIST_LENGTH_MAX) {
@@ -48,9 +15,9 @@ static void env_warnings(struct warner *warner, const struct path *path, const s
     VAL_EACH (env, list) {
         struct str name = val_text(val_get(env, "name"));
         if (name.n > 0 && val_find(list, "name", name) != env) {
-            warn(warner, AT_INDEX(path, i),
-                 "hides previous definition of \"%.*s\", which may be dropped when using apply",
-                 STR_ARG(name));
+            api_warn(ctx, AT_INDEX(path, i),
+                     "hides previous definition of \"%.*s\", which may be dropped when using apply",
+                     STR_ARG(name));
         }
         i++;
     }
@@ -62,7 +29,7 @@ static bool same_port(const struct val *a, const struct val *b)
            str_eq(val_text(val_get(a, "protocol")), val_text(val_get(b, "protocol")));
 }
 
-static void port_warnings(struct warner *warner, const struct path *path, const struct val *list)
+static void port_warnings(struct api_context *ctx, const struct path *path, const struct val *list)
 {
     uint32_t i = 0;
     if (val_count(list) > LIST_LENGTH_MAX) {
@@ -75,11 +42,12 @@ static void port_warnings(struct warner *warner, const struct path *path, const 
                 break;
             }
             if (same_port(other, port)) {
-                struct str where = path_text(&warner->paths, AT_INDEX(path, o));
+                struct field_errors paths = {.arena = ctx->warnings->arena};
+                struct str where = path_text(&paths, AT_INDEX(path, o));
                 bool host =
                     val_int(val_get(port, "hostPort"), 0) == val_int(val_get(other, "hostPort"), 0);
-                warn(warner, AT_INDEX(path, i), "%s port definition with %.*s",
-                     host ? "duplicate" : "overlapping", STR_ARG(where));
+                api_warn(ctx, AT_INDEX(path, i), "%s port definition with %.*s",
+                         host ? "duplicate" : "overlapping", STR_ARG(where));
                 break;
             }
             o++;
@@ -88,18 +56,18 @@ static void port_warnings(struct warner *warner, const struct path *path, const 
     }
 }
 
-static void container_warnings(struct warner *warner, const struct path *path,
+static void container_warnings(struct api_context *ctx, const struct path *path,
                                const struct val *containers)
 {
     uint32_t i = 0;
     VAL_EACH (container, containers) {
         const struct path *at = AT_INDEX(path, i++);
-        env_warnings(warner, AT(at, "env"), val_get(container, "env"));
-        port_warnings(warner, AT(at, "ports"), val_get(container, "ports"));
+        env_warnings(ctx, AT(at, "env"), val_get(container, "env"));
+        port_warnings(ctx, AT(at, "ports"), val_get(container, "ports"));
     }
 }
 
-static void volume_warnings(struct warner *warner, const struct path *path,
+static void volume_warnings(struct api_context *ctx, const struct path *path,
                             const struct val *volumes)
 {
     static const char *const old[][2] = {
@@ -117,15 +85,15 @@ static void volume_warnings(struct warner *warner, const struct path *path,
     VAL_EACH (volume, volumes) {
         for (size_t o = 0; o < sizeof old / sizeof old[0]; o++) {
             if (!val_absent(val_get_str(volume, str_of(old[o][0])))) {
-                warn(warner, AT(AT_INDEX(path, i), old[o][0]), "%s", old[o][1]);
+                api_warn(ctx, AT(AT_INDEX(path, i), old[o][0]), "%s", old[o][1]);
             }
         }
         i++;
     }
 }
 
-static void repeat_warnings(struct warner *warner, const struct path *path, const struct val *list,
-                            const char *member, const char *what)
+static void repeat_warnings(struct api_context *ctx, const struct path *path,
+                            const struct val *list, const char *member, const char *what)
 {
     uint32_t i = 0;
     if (val_count(list) > LIST_LENGTH_MAX) {
@@ -134,16 +102,16 @@ static void repeat_warnings(struct warner *warner, const struct path *path, cons
     VAL_EACH (it, list) {
         struct str value = val_text(val_get_str(it, str_of(member)));
         if (value.n == 0) {
-            warn(warner, AT(AT_INDEX(path, i), member), "invalid empty %s \"\"", what);
+            api_warn(ctx, AT(AT_INDEX(path, i), member), "invalid empty %s \"\"", what);
         } else if (val_find(list, member, value) != it) {
-            warn(warner, AT(AT_INDEX(path, i), member), "duplicate %s \"%.*s\"", what,
-                 STR_ARG(value));
+            api_warn(ctx, AT(AT_INDEX(path, i), member), "duplicate %s \"%.*s\"", what,
+                     STR_ARG(value));
         }
         i++;
     }
 }
 
-static void selector_warnings(struct warner *warner, const struct path *path,
+static void selector_warnings(struct api_context *ctx, const struct path *path,
                               const struct val *labels)
 {
     static const char *const old[][2] = {
@@ -158,7 +126,7 @@ static void selector_warnings(struct warner *warner, const struct path *path,
     };
     for (size_t o = 0; o < sizeof old / sizeof old[0]; o++) {
         if (val_get_str(labels, str_of(old[o][0])) != NULL) {
-            warn(warner, AT_KEY(path, str_of(old[o][0])), "%s", old[o][1]);
+            api_warn(ctx, AT_KEY(path, str_of(old[o][0])), "%s", old[o][1]);
         }
     }
 }
@@ -168,23 +136,22 @@ void pod_spec_warn(struct api_context *ctx, const struct path *path, const struc
     if (ctx->warnings == NULL) {
         return;
     }
-    struct warner warner = {ctx->warnings, {.arena = ctx->warnings->arena}};
-    selector_warnings(&warner, AT(path, "nodeSelector"), val_get(spec, "nodeSelector"));
+    selector_warnings(ctx, AT(path, "nodeSelector"), val_get(spec, "nodeSelector"));
     uint32_t i = 0;
     VAL_EACH (constraint, val_get(spec, "topologySpreadConstraints")) {
         if (val_absent(val_get(constraint, "labelSelector"))) {
-            warn(&warner, AT(AT_INDEX(AT(path, "topologySpreadConstraints"), i), "labelSelector"),
-                 "a null labelSelector results in matching no pod");
+            api_warn(ctx, AT(AT_INDEX(AT(path, "topologySpreadConstraints"), i), "labelSelector"),
+                     "a null labelSelector results in matching no pod");
         }
         i++;
     }
-    volume_warnings(&warner, AT(path, "volumes"), val_get(spec, "volumes"));
-    repeat_warnings(&warner, AT(path, "imagePullSecrets"), val_get(spec, "imagePullSecrets"),
-                    "name", "name");
-    container_warnings(&warner, AT(path, "initContainers"), val_get(spec, "initContainers"));
-    container_warnings(&warner, AT(path, "containers"), val_get(spec, "containers"));
+    volume_warnings(ctx, AT(path, "volumes"), val_get(spec, "volumes"));
+    repeat_warnings(ctx, AT(path, "imagePullSecrets"), val_get(spec, "imagePullSecrets"), "name",
+                    "name");
+    container_warnings(ctx, AT(path, "initContainers"), val_get(spec, "initContainers"));
+    container_warnings(ctx, AT(path, "containers"), val_get(spec, "containers"));
     if (val_int(val_get(spec, "terminationGracePeriodSeconds"), 0) < 0) {
-        warn(&warner, AT(path, "terminationGracePeriodSeconds"),
-             "must be >= 0; negative values are invalid and will be treated as 1");
+        api_warn(ctx, AT(path, "terminationGracePeriodSeconds"),
+                 "must be >= 0; negative values are invalid and will be treated as 1");
     }
 }
