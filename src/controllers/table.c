@@ -8,6 +8,7 @@ const struct controller *const controllers_table[] = {
     &controller_replication,
     &controller_statefulset,
     &controller_daemonset,
+    &controller_disruption,
     &controller_endpointslice,
     &controller_endpoints,
     &controller_endpointslice_mirror,

@@ -3,6 +3,7 @@
 #include "controllers/controller.h"
 
 extern const struct controller controller_deployment;
+extern const struct controller controller_disruption;
 extern const struct controller controller_endpoints;
 extern const struct controller controller_endpointslice;
 extern const struct controller controller_endpointslice_mirror;

@@ -1,4 +1,4 @@
-/* controllers/deployment.c with replicaset.c on virtual time. */
+/* controllers/apps/deployment.c with replicaset.c on virtual time. */
 #include <stdio.h>
 
 #include "bench.h"

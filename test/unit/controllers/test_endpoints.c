@@ -1,4 +1,4 @@
-/* controllers/endpointslice.c and endpoints.c on virtual time. */
+/* controllers/network/endpointslice.c and endpoints.c on virtual time. */
 #include <stdio.h>
 
 #include "bench.h"

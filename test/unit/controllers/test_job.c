@@ -1,8 +1,8 @@
-/* controllers/job*.c on virtual time. */
+/* controllers/batch/job*.c on virtual time. */
 #include <stdio.h>
 
 #include "bench.h"
-#include "controllers/job_int.h"
+#include "controllers/batch/job_int.h"
 #include "controllers/table_int.h"
 
 static const struct controller *const controllers[] = {&controller_job, &controller_job_ttl,

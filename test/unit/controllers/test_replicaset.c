@@ -1,4 +1,4 @@
-/* controllers/replicaset.c on virtual time. */
+/* controllers/apps/replicaset.c on virtual time. */
 #include <stdio.h>
 
 #include "bench.h"

@@ -5,23 +5,13 @@
 
 static void every_controller_has_its_row(void **state)
 {
-    const struct controller *all[] = {&controller_deployment,
-                                      &controller_replicaset,
-                                      &controller_statefulset,
-                                      &controller_daemonset,
-                                      &controller_replication,
-                                      &controller_endpointslice,
-                                      &controller_endpoints,
-                                      &controller_job,
-                                      &controller_job_ttl,
-                                      &controller_node_life,
-                                      &controller_pod_gc,
-                                      &controller_taint_eviction,
-                                      &controller_service_account,
-                                      &controller_root_ca,
-                                      &controller_namespace,
-                                      &controller_garbage,
-                                      &controller_endpointslice_mirror};
+    const struct controller *all[] = {
+        &controller_deployment,     &controller_replicaset,      &controller_statefulset,
+        &controller_daemonset,      &controller_disruption,      &controller_replication,
+        &controller_endpointslice,  &controller_endpoints,       &controller_job,
+        &controller_job_ttl,        &controller_node_life,       &controller_pod_gc,
+        &controller_taint_eviction, &controller_service_account, &controller_root_ca,
+        &controller_namespace,      &controller_garbage,         &controller_endpointslice_mirror};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         bool found = false;
         for (size_t j = 0; controllers_table[j] != NULL; j++) {

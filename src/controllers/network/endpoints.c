@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "controllers/services.h"
+#include "controllers/network/services.h"
 #include "controllers/table_int.h"
 
 enum { ADDRESSES_MAX = 1000, PARALLEL = 5 };

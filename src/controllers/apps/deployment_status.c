@@ -4,7 +4,7 @@
  * The reasons are part of the API: `kubectl rollout status` and GitOps tools read them. Progress is
  * a count that moved since the last status; its deadline runs from the condition's lastUpdateTime.
  */
-#include "controllers/deployment_int.h"
+#include "controllers/apps/deployment_int.h"
 
 static struct str copy_time(struct arena *arena, int64_t wall_ns)
 {

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "client/recorder.h"
 #include "controllers/finalizers.h"
-#include "controllers/job_int.h"
+#include "controllers/batch/job_int.h"
 
 enum { UNCOUNTED_MAX = 500 };
 

@@ -14,7 +14,7 @@
 #include "client/owners.h"
 #include "client/recorder.h"
 #include "controllers/finalizers.h"
-#include "controllers/job_int.h"
+#include "controllers/batch/job_int.h"
 #include "controllers/table_int.h"
 
 enum { PARALLEL = 5 };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "controllers/job_int.h"
+#include "controllers/batch/job_int.h"
 #include "controllers/table_int.h"
 
 struct job_ttl {

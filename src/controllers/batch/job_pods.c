@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "client/recorder.h"
-#include "controllers/job_int.h"
+#include "controllers/batch/job_int.h"
 
 enum { BURST = 500 };
 #define BACKOFF_FIRST (10 * NS_PER_S)

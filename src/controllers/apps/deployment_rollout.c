@@ -5,7 +5,7 @@
  * of the documentation: while several sets are active, a change of spec.replicas is shared among
  * them.
  */
-#include "controllers/deployment_int.h"
+#include "controllers/apps/deployment_int.h"
 
 static int64_t min(int64_t a, int64_t b)
 {

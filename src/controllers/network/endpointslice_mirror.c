@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "controllers/services.h"
+#include "controllers/network/services.h"
 #include "controllers/table_int.h"
 
 enum { SLICE_MAX = 100, SUBSET_MAX = 1000, PARALLEL = 5 };

@@ -1,5 +1,5 @@
 /* Sets of completion indexes of Indexed Jobs, as status shows them ("0-2,5"). */
-#include "controllers/job_int.h"
+#include "controllers/batch/job_int.h"
 
 void index_set_init(struct arena *arena, struct index_set *set, int64_t size)
 {

@@ -4,7 +4,7 @@
  * are parsed once a change, and a pod event is dropped early when nothing that an endpoint shows
  * has changed.
  */
-#include "controllers/services.h"
+#include "controllers/network/services.h"
 
 #include <stdlib.h>
 

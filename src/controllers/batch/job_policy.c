@@ -1,5 +1,5 @@
 /* podFailurePolicy (KEP-3329) and successPolicy (KEP-3998) of Jobs. */
-#include "controllers/job_int.h"
+#include "controllers/batch/job_int.h"
 
 static bool has_value(const struct val *values, int64_t number)
 {
