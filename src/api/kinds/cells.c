@@ -28,6 +28,12 @@ void cell_bool(struct api_context *ctx, struct val *cells, bool value)
     val_append(cells, val_new_bool(ctx->arena, value));
 }
 
+void cell_switch(struct api_context *ctx, struct val *cells, const struct val *value)
+{
+    bool on = val_bool(value, false);
+    cell_text(ctx, cells, val_absent(value) ? STR("<unset>") : on ? STR("True") : STR("False"));
+}
+
 struct str cell_since_text(struct api_context *ctx, const struct val *time)
 {
     int64_t then;

@@ -7,6 +7,8 @@ void cell_format(struct api_context *ctx, struct val *cells, const char *format,
     __attribute__((format(printf, 3, 4)));
 void cell_int(struct api_context *ctx, struct val *cells, int64_t value);
 void cell_bool(struct api_context *ctx, struct val *cells, bool value);
+/* "True", "False", "<unset>". */
+void cell_switch(struct api_context *ctx, struct val *cells, const struct val *value);
 /* "5m" since an RFC 3339 time; "<unknown>" when there is none. */
 void cell_since(struct api_context *ctx, struct val *cells, const struct val *time);
 void cell_age(struct api_context *ctx, struct val *cells, const struct val *object);

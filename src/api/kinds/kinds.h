@@ -9,3 +9,6 @@ extern const struct api_ops ops_access_review, ops_address, ops_binding, ops_clu
     ops_priority_class, ops_replica_set, ops_role, ops_role_binding, ops_rules_review,
     ops_runtime_class, ops_scale, ops_secret, ops_service, ops_service_account, ops_service_range,
     ops_storage_class, ops_token_request, ops_token_review;
+/* Of workload/. */
+extern const struct api_ops ops_controller_revision, ops_cron_job, ops_daemon_set, ops_pod_template,
+    ops_replication_controller, ops_stateful_set;

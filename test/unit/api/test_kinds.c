@@ -52,19 +52,29 @@ static void print_errors(const struct field_errors *errors)
     }
 }
 
+static bool error_matches(const struct val *expected, const struct field_error *got)
+{
+    return str_is(val_text(val_get(expected, "type")), got->type) &&
+           str_eq(val_text(val_get(expected, "field")), got->field) &&
+           str_starts(got->detail, val_text(val_get(expected, "detail")));
+}
+
+/* Each expected error is there once, and no other; in which order does not matter. */
 static bool errors_match(const struct val *expected, const struct field_errors *errors)
 {
-    if (val_count(expected) != errors->count) {
+    bool used[256] = {false};
+    if (val_count(expected) != errors->count || errors->count > sizeof used) {
         return false;
     }
-    size_t i = 0;
     VAL_EACH (it, expected) {
-        const struct field_error *got = &errors->items[i++];
-        if (!str_is(val_text(val_get(it, "type")), got->type) ||
-            !str_eq(val_text(val_get(it, "field")), got->field) ||
-            !str_starts(got->detail, val_text(val_get(it, "detail")))) {
+        size_t i = 0;
+        while (i < errors->count && (used[i] || !error_matches(it, &errors->items[i]))) {
+            i++;
+        }
+        if (i == errors->count) {
             return false;
         }
+        used[i] = true;
     }
     return true;
 }

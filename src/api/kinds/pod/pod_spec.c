@@ -390,9 +390,9 @@ void pod_template_check(struct field_errors *errors, const struct path *path,
     const struct val *metadata = val_get(template, "metadata");
     const struct val *spec = val_get(template, "spec");
     const struct path *at = AT(path, "spec");
-    check_labels(errors, AT(AT(path, "metadata"), "labels"), val_get(metadata, "labels"));
-    check_annotations(errors, AT(AT(path, "metadata"), "annotations"),
-                      val_get(metadata, "annotations"));
+    /* Not under "metadata": so the API reports them. */
+    check_labels(errors, AT(path, "labels"), val_get(metadata, "labels"));
+    check_annotations(errors, AT(path, "annotations"), val_get(metadata, "annotations"));
     pod_spec_check(errors, at, spec, false);
     if (val_count(val_get(spec, "ephemeralContainers")) > 0) {
         field_forbidden(errors, AT(at, "ephemeralContainers"),

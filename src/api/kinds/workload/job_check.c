@@ -5,6 +5,7 @@
 #include "api/kinds/workload/workload.h"
 #include "api/selector.h"
 #include "api/semantic.h"
+#include "api/warning.h"
 
 static bool is_indexed(const struct val *spec)
 {
@@ -182,11 +183,6 @@ static void failure_policy_check(struct field_errors *errors, const struct path 
     VAL_EACH (rule, rules) {
         rule_check(errors, AT_INDEX(at, i++), rule, spec);
     }
-    struct str restart = val_text(val_path(spec, "template.spec.restartPolicy"));
-    if (!str_is(restart, "Never")) {
-        field_invalid(errors, AT(AT(AT(path, "template"), "spec"), "restartPolicy"), restart,
-                      "only \"Never\" is supported when podFailurePolicy is specified");
-    }
 }
 
 /* "1,3-5": ascending indexes below `completions`. */
@@ -268,10 +264,10 @@ static void policies_check(struct field_errors *errors, const struct path *path,
     struct str mode = val_text(val_get(spec, "completionMode"));
     struct str manager = val_text(val_get(spec, "managedBy"));
     bool policy = !val_absent(val_get(spec, "podFailurePolicy"));
-    check_one_of(errors, AT(path, "completionMode"), mode, modes, true);
+    check_one_of(errors, AT(path, "completionMode"), mode, modes, false);
     if (is_indexed(spec)) {
         indexed_check(errors, path, spec);
-    } else if (str_is(mode, "NonIndexed")) {
+    } else if (mode.n == 0 || str_is(mode, "NonIndexed")) {
         plain_check(errors, path, spec);
     }
     if (val_absent(val_get(spec, "backoffLimitPerIndex")) &&
@@ -303,6 +299,9 @@ static void template_check(struct field_errors *errors, const struct path *path,
         field_required(errors, at, "valid values: \"OnFailure\", \"Never\"");
     } else if (!str_is(policy, "OnFailure") && !str_is(policy, "Never")) {
         field_not_supported(errors, at, policy, policies);
+    } else if (!val_absent(val_get(spec, "podFailurePolicy")) && !str_is(policy, "Never")) {
+        field_invalid(errors, at, policy,
+                      "only \"Never\" is supported when podFailurePolicy is specified");
     }
 }
 
@@ -357,13 +356,30 @@ static void selector_check(struct field_errors *errors, const struct path *path,
     }
 }
 
+void job_spec_check(struct field_errors *errors, const struct path *path, const struct val *spec)
+{
+    counts_check(errors, path, spec);
+    policies_check(errors, path, spec);
+    template_check(errors, path, spec);
+}
+
+void job_spec_warn(struct api_context *ctx, const struct path *path, const struct val *spec)
+{
+    enum { COMPLETIONS_MANY = 100000, PARALLEL_MANY = 10000 };
+    if (is_indexed(spec) && val_int(val_get(spec, "completions"), 0) > COMPLETIONS_MANY &&
+        val_int(val_get(spec, "parallelism"), 0) > PARALLEL_MANY) {
+        api_warn(ctx, path,
+                 "above %d completions and %d pods in parallel, completedIndexes may not be "
+                 "tracked when many indexes fail",
+                 COMPLETIONS_MANY, PARALLEL_MANY);
+    }
+}
+
 void job_validate(struct api_context *ctx, const struct val *job, struct field_errors *errors)
 {
     const struct val *spec = val_get(job, "spec");
     const struct path *path = AT(NULL, "spec");
-    counts_check(errors, path, spec);
-    policies_check(errors, path, spec);
-    template_check(errors, path, spec);
+    job_spec_check(errors, path, spec);
     selector_check(errors, path, spec);
     name_fits(errors, job, spec);
     (void)ctx;

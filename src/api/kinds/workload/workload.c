@@ -6,9 +6,10 @@
 #include "api/kinds/pod/pod_spec.h"
 #include "api/selector.h"
 #include "api/semantic.h"
+#include "api/warning.h"
 
 void workload_selector_check(struct field_errors *errors, const struct path *path,
-                             const struct val *spec)
+                             const struct val *spec, const char *kind)
 {
     const struct val *selector = val_get(spec, "selector");
     const struct val *labels = val_path(spec, "template.metadata.labels");
@@ -16,7 +17,9 @@ void workload_selector_check(struct field_errors *errors, const struct path *pat
     struct selector parsed = {.nothing = true};
     size_t before = errors->count;
     if (val_absent(selector)) {
-        field_required(errors, at, "");
+        if (strcmp(kind, "daemonset") != 0) { /* that one only has a template that does not match */
+            field_required(errors, at, "");
+        }
     } else {
         check_label_selector(errors, at, selector);
         bool broken = selector_from_val(errors->arena, selector, &parsed, NULL) != 0;
@@ -27,7 +30,7 @@ void workload_selector_check(struct field_errors *errors, const struct path *pat
             return;
         }
         if (selector_empty(&parsed)) {
-            field_invalid_val(errors, at, selector, "empty selector is invalid for deployment");
+            field_invalid_val(errors, at, selector, "empty selector is invalid for %s", kind);
             return;
         }
     }
@@ -54,12 +57,12 @@ void workload_template_check(struct field_errors *errors, const struct path *pat
 
 static const char *const always_only[] = {"Always", NULL};
 
-static void no_deadline_check(struct field_errors *errors, const struct path *path,
-                              const struct val *spec)
+void workload_deadline_check(struct field_errors *errors, const struct path *path,
+                             const struct val *spec, const char *kind)
 {
     if (!val_absent(val_path(spec, "template.spec.activeDeadlineSeconds"))) {
         field_forbidden(errors, AT(AT(AT(path, "template"), "spec"), "activeDeadlineSeconds"),
-                        "activeDeadlineSeconds in ReplicaSet is not Supported");
+                        "activeDeadlineSeconds in %s is not Supported", kind);
     }
 }
 
@@ -79,9 +82,8 @@ static void deployment_default(struct arena *arena, struct val *deployment)
     pod_template_default(arena, spec);
 }
 
-/* An IntOrString that is a count or a percentage; `ret_zero`: whether it is nothing at all. */
-static void share_check(struct field_errors *errors, const struct path *path,
-                        const struct val *value, bool at_most_all, bool *ret_zero)
+void workload_share_check(struct field_errors *errors, const struct path *path,
+                          const struct val *value, bool at_most_all, bool *ret_zero)
 {
     struct str text = val_text(value);
     *ret_zero = val_absent(value);
@@ -121,8 +123,9 @@ static void strategy_check(struct field_errors *errors, const struct path *path,
         const struct path *at = AT(path, "rollingUpdate");
         bool no_surge, none_down;
         const struct val *down = val_get(rolling, "maxUnavailable");
-        share_check(errors, AT(at, "maxUnavailable"), down, true, &none_down);
-        share_check(errors, AT(at, "maxSurge"), val_get(rolling, "maxSurge"), false, &no_surge);
+        workload_share_check(errors, AT(at, "maxUnavailable"), down, true, &none_down);
+        workload_share_check(errors, AT(at, "maxSurge"), val_get(rolling, "maxSurge"), false,
+                             &no_surge);
         if (no_surge && none_down) {
             field_invalid_val(errors, AT(at, "maxUnavailable"), down,
                               "may not be 0 when `maxSurge` is 0");
@@ -138,8 +141,18 @@ void workload_warn(struct api_context *ctx, const struct val *next, const struct
     }
 }
 
-static void validate_create(struct api_context *ctx, const struct val *object,
-                            struct field_errors *errors)
+void workload_name_warn(struct api_context *ctx, struct str name)
+{
+    struct name_complaints complaints;
+    if (!name_check(NAME_LABEL, name, &complaints)) {
+        api_warn(ctx, AT(AT(NULL, "metadata"), "name"),
+                 "pods and their host names are called after it, a DNS label is recommended: %s",
+                 complaints.items[0]);
+    }
+}
+
+void workload_validate_create(struct api_context *ctx, const struct val *object,
+                              struct field_errors *errors)
 {
     workload_warn(ctx, object, NULL);
     (void)errors;
@@ -151,9 +164,9 @@ static void deployment_validate(struct api_context *ctx, const struct val *deplo
     const struct val *spec = val_get(deployment, "spec");
     const struct path *path = AT(NULL, "spec");
     check_not_negative(errors, AT(path, "replicas"), val_get(spec, "replicas"));
-    workload_selector_check(errors, path, spec);
+    workload_selector_check(errors, path, spec, "deployment");
     workload_template_check(errors, path, spec, always_only);
-    no_deadline_check(errors, path, spec);
+    workload_deadline_check(errors, path, spec, "ReplicaSet");
     strategy_check(errors, AT(path, "strategy"), val_get(spec, "strategy"));
     check_not_negative(errors, AT(path, "minReadySeconds"), val_get(spec, "minReadySeconds"));
     check_not_negative(errors, AT(path, "revisionHistoryLimit"),
@@ -169,40 +182,44 @@ static void deployment_validate(struct api_context *ctx, const struct val *deplo
     (void)ctx;
 }
 
-static void counts_check(struct field_errors *errors, const struct val *status)
+void workload_counts_check(struct field_errors *errors, const struct val *status,
+                           const struct val *old)
 {
-    static const char *const names[] = {"observedGeneration",  "replicas",
-                                        "updatedReplicas",     "readyReplicas",
-                                        "availableReplicas",   "unavailableReplicas",
-                                        "fullyLabeledReplicas"};
+    static const char *const names[] = {
+        "observedGeneration",  "replicas",      "fullyLabeledReplicas", "currentReplicas",
+        "updatedReplicas",     "readyReplicas", "availableReplicas",    "unavailableReplicas",
+        "terminatingReplicas", "collisionCount"};
+    static const char *const parts[] = {"fullyLabeledReplicas", "currentReplicas",
+                                        "updatedReplicas", "readyReplicas", "availableReplicas"};
     const struct path *path = AT(NULL, "status");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         check_not_negative(errors, AT(path, names[i]), val_get_str(status, str_of(names[i])));
     }
     int64_t replicas = val_int(val_get(status, "replicas"), 0);
-    int64_t ready = val_int(val_get(status, "readyReplicas"), 0);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        int64_t part = val_int(val_get_str(status, str_of(parts[i])), 0);
+        bool has = status != NULL && status->field != NULL &&
+                   schema_field(status->field->type_struct, str_of(parts[i])) != NULL;
+        if (has && part > replicas) {
+            field_invalid_int(errors, AT(path, parts[i]), part,
+                              "cannot be greater than status.replicas");
+        }
+    }
     int64_t available = val_int(val_get(status, "availableReplicas"), 0);
-    int64_t updated = val_int(val_get(status, "updatedReplicas"), 0);
-    int64_t labeled = val_int(val_get(status, "fullyLabeledReplicas"), 0);
-    if (labeled > replicas && val_get(status, "fullyLabeledReplicas") != NULL) {
-        field_invalid_int(errors, AT(path, "fullyLabeledReplicas"), labeled,
-                          "cannot be greater than status.replicas");
-    }
-    if (updated > replicas) {
-        field_invalid_int(errors, AT(path, "updatedReplicas"), updated,
-                          "cannot be greater than status.replicas");
-    }
-    if (ready > replicas) {
-        field_invalid_int(errors, AT(path, "readyReplicas"), ready,
-                          "cannot be greater than status.replicas");
-    }
-    if (available > replicas) {
-        field_invalid_int(errors, AT(path, "availableReplicas"), available,
-                          "cannot be greater than status.replicas");
-    }
-    if (available > ready) {
+    if (available > val_int(val_get(status, "readyReplicas"), 0)) {
         field_invalid_int(errors, AT(path, "availableReplicas"), available,
                           "cannot be greater than readyReplicas");
+    }
+    workload_collisions_check(errors, status, old);
+}
+
+void workload_collisions_check(struct field_errors *errors, const struct val *status,
+                               const struct val *old)
+{
+    int64_t collisions = val_int(val_get(status, "collisionCount"), 0);
+    if (collisions < val_int(val_get(old, "collisionCount"), 0)) {
+        field_invalid_int(errors, AT(AT(NULL, "status"), "collisionCount"), collisions,
+                          "cannot be decremented");
     }
 }
 
@@ -210,7 +227,7 @@ static void validate_update(struct api_context *ctx, const struct val *next, con
                             struct field_errors *errors)
 {
     if (strcmp(ctx->subresource, "status") == 0) {
-        counts_check(errors, val_get(next, "status"));
+        workload_counts_check(errors, val_get(next, "status"), val_get(old, "status"));
         return;
     }
     workload_warn(ctx, next, old);
@@ -219,7 +236,8 @@ static void validate_update(struct api_context *ctx, const struct val *next, con
 }
 
 /* Labels are not the status updater's. */
-static void prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
+static void deployment_prepare_update(struct api_context *ctx, struct val *next,
+                                      const struct val *old)
 {
     if (strcmp(ctx->subresource, "status") != 0) {
         return;
@@ -263,9 +281,9 @@ static void replica_set_validate(struct api_context *ctx, const struct val *set,
     const struct path *path = AT(NULL, "spec");
     check_not_negative(errors, AT(path, "replicas"), val_get(spec, "replicas"));
     check_not_negative(errors, AT(path, "minReadySeconds"), val_get(spec, "minReadySeconds"));
-    workload_selector_check(errors, path, spec);
+    workload_selector_check(errors, path, spec, "deployment");
     workload_template_check(errors, path, spec, always_only);
-    no_deadline_check(errors, path, spec);
+    workload_deadline_check(errors, path, spec, "ReplicaSet");
     (void)ctx;
 }
 
@@ -288,10 +306,10 @@ static void replica_set_prepare(struct api_context *ctx, struct val *set)
 }
 
 const struct api_ops ops_deployment = {
-    .prepare_update = prepare_update,
+    .prepare_update = deployment_prepare_update,
     .defaults = deployment_default,
     .validate = deployment_validate,
-    .validate_create = validate_create,
+    .validate_create = workload_validate_create,
     .validate_update = validate_update,
     .columns = deployment_columns,
     .generation = true,
@@ -300,10 +318,9 @@ const struct api_ops ops_deployment = {
 
 const struct api_ops ops_replica_set = {
     .prepare_create = replica_set_prepare,
-    .prepare_update = prepare_update,
     .defaults = replica_set_default,
     .validate = replica_set_validate,
-    .validate_create = validate_create,
+    .validate_create = workload_validate_create,
     .validate_update = validate_update,
     .columns = replica_set_columns,
     .generation = true,
