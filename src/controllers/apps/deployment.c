@@ -17,8 +17,8 @@
 #include "base/mem.h"
 #include "client/owners.h"
 #include "client/recorder.h"
-#include "controllers/apps/revisions.h"
 #include "controllers/apps/deployment_int.h"
+#include "controllers/apps/revisions.h"
 #include "controllers/table_int.h"
 
 enum { PARALLEL = 5, HISTORY_TEXT_MAX = 2000 };

@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "client/owners.h"
 #include "client/recorder.h"
-#include "controllers/finalizers.h"
 #include "controllers/batch/job_int.h"
+#include "controllers/finalizers.h"
 #include "controllers/table_int.h"
 
 enum { PARALLEL = 5 };

@@ -14,8 +14,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "client/recorder.h"
-#include "controllers/finalizers.h"
 #include "controllers/batch/job_int.h"
+#include "controllers/finalizers.h"
 
 enum { UNCOUNTED_MAX = 500 };
 
