@@ -12,6 +12,7 @@ const struct controller *const controllers_table[] = {
     &controller_endpointslice,
     &controller_endpoints,
     &controller_endpointslice_mirror,
+    &controller_cron_job,
     &controller_job,
     &controller_job_ttl,
     &controller_node_life,

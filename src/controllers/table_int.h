@@ -13,6 +13,7 @@ extern const struct controller controller_job_ttl;
 extern const struct controller controller_namespace;
 extern const struct controller controller_node_life;
 extern const struct controller controller_pod_gc;
+extern const struct controller controller_cron_job;
 extern const struct controller controller_daemonset;
 extern const struct controller controller_replicaset;
 extern const struct controller controller_replication;
