@@ -248,6 +248,9 @@ static void controllers_start_task(struct task *task)
 {
     struct core *core = container_of(task, struct core, start);
     struct server_process *p = core->process;
+    if (FAILPOINT_ERRNO("role.controllers") != 0) {
+        return; /* only what clients do happens: test/differential */
+    }
     core->client =
         user_client(p, core->loop, "system:kube-controller-manager", "kube-controller-manager");
     core->informers = informers_new(core->client);
@@ -274,6 +277,9 @@ static void controllers_stop_task(struct task *task)
 static void scheduler_start_task(struct task *task)
 {
     struct core *core = container_of(task, struct core, start);
+    if (FAILPOINT_ERRNO("role.scheduler") != 0) {
+        return;
+    }
     core->client =
         user_client(core->process, core->loop, "system:kube-scheduler", "kube-scheduler");
     core->informers = informers_new(core->client);
