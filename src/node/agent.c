@@ -18,6 +18,7 @@
 #include "io/file.h"
 #include "node/agent_int.h"
 #include "node/runtime/cgroup.h"
+#include "node/serve/access.h"
 #include "node/serve/streams.h"
 
 static const int64_t HOUSEKEEPING = 10 * NS_PER_S, IMAGE_AGE = 120 * NS_PER_S;
@@ -464,6 +465,7 @@ int agent_start(const struct agent_options *options, struct agent **ret_agent, s
     agent->recorder = recorder_new(agent->client, "kubelet", agent->node_name);
     agent->lookup = lookup_new(agent);
     agent->streams = stream_set_new();
+    agent->access = access_new(agent);
     agent->reporter = node_reporter_new(agent);
     if (agent->has_devices && agent->devices.on_change != NULL) {
         agent->devices.on_change(agent->devices.ctx, on_device_change, agent);
@@ -476,6 +478,7 @@ int agent_start(const struct agent_options *options, struct agent **ret_agent, s
 
 static void agent_free(struct agent *agent)
 {
+    access_free(agent->access);
     lookup_free(agent->lookup);
     agent_pulls_done(agent);
     map_done(&agent->pod_entries);

@@ -28,8 +28,6 @@
 
 struct agent;
 
-enum agent_access { AGENT_ACCESS_DENIED = 0, AGENT_ACCESS_ALLOWED = 1 };
-
 struct agent_options {
     struct str node_name;
     struct loop *loop;
@@ -74,16 +72,11 @@ bool agent_ready(const struct agent *agent);
 /* Pods in flight, one line each, for the signal that prints state. */
 void agent_describe(const struct agent *agent, struct buf *out);
 
-/* The HTTP surface of kubelet: /pods /containerLogs /exec /attach /portForward /stats/summary
- * /metrics /metrics/resource /healthz. Whoever serves HTTP (port 10250, or a connection that was
- * turned round) hands each exchange here, from on_request of an http_serve on the agent's loop.
- * `authorize` is asked first with the verb and subresource of nodes that upstream would ask for
- * ("get", "proxy"|"stats"|"metrics"|"log"|"pods"|"exec"...); NULL: everything is allowed (the
- * caller has already checked). */
-#define AGENT_DIAL "dial" /* not upstream's: connections to pods, for the API server only */
-typedef enum agent_access agent_authorize_fn(void *ctx, struct http_exchange *exchange,
-                                             const char *verb, const char *subresource);
-void agent_handle(struct agent *agent, struct http_exchange *exchange,
-                  agent_authorize_fn *authorize, void *ctx);
+/* The HTTP surface of kubelet (the table in serve/handler.c). Whoever serves HTTP (port 10250, or a
+ * connection that was turned round) hands each exchange here, from on_request of an http_serve on
+ * the agent's loop. `trusted`: the caller is the API server, which has checked already; else the
+ * agent asks for a client certificate or a bearer token and lets the API server decide
+ * (serve/access.h). Takes the exchange's user pointer. */
+void agent_handle(struct agent *agent, struct http_exchange *exchange, bool trusted);
 /* on_abort of the same connection. */
 void agent_abort(struct agent *agent, struct http_exchange *exchange);

@@ -19,6 +19,10 @@ struct prober;
 struct lookup;
 struct node_reporter;
 struct stream_set;
+struct access;
+#define AGENT_DIAL                                                                                 \
+    "dial" /* no subresource of upstream: connections to pods, for the server only                 \
+            */
 
 struct run { /* one container's current (or latest) run */
     struct pod_entry *entry;
@@ -95,6 +99,7 @@ struct agent {
     struct lookup *lookup;
     struct node_reporter *reporter;
     struct stream_set *streams;
+    struct access *access;
     struct map pulls; /* reference -> struct pull */
     struct {
         VEC_OF(struct record);

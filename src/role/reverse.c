@@ -49,7 +49,7 @@ static void on_request(void *ctx, struct http_exchange *exchange)
     if (line->reverse->stopped) {
         http_respond(exchange, 503, NULL, 0, NULL);
     } else {
-        agent_handle(line->reverse->agent, exchange, NULL, NULL);
+        agent_handle(line->reverse->agent, exchange, true);
     }
 }
 

@@ -66,10 +66,16 @@ static bool segment_good(struct str s)
     return true;
 }
 
-/* Where a proxy's raw tail begins, segments may be anything: stop after the word "proxy". */
+/* Where a proxy's raw tail begins, segments may be anything: stop after the word "proxy" where it
+ * is a subresource (an object may have that name). */
 static bool is_proxy_word(const struct segments *segments)
 {
-    return segments->count >= 5 && str_is(segments->items[segments->count - 1], "proxy");
+    if (segments->count < 5 || !str_is(segments->items[segments->count - 1], "proxy")) {
+        return false;
+    }
+    size_t kinds = str_is(segments->items[0], "api") ? 2 : 3;
+    bool namespaced = str_is(segments->items[kinds], "namespaces");
+    return segments->count == kinds + (namespaced ? 5 : 3);
 }
 
 static bool split(struct arena *arena, struct str path, struct segments *ret)

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "node/agent_int.h"
 #include "node/probe/action.h"
+#include "node/serve/streams.h"
 
 static const char *const fields[] = {"startupProbe", "livenessProbe", "readinessProbe"};
 static const char *const titles[] = {"Startup", "Liveness", "Readiness"};
@@ -24,6 +25,7 @@ struct prober {
     int64_t eager_ns; /* the next extra try comes after this; 0: no more */
     bool extra;       /* what runs now is an extra try */
     int successes, failures;
+    uint64_t totals[2]; /* failed, successful: for /metrics/probes */
 };
 
 static const struct val *probe_spec(const struct prober *prober)
@@ -75,6 +77,7 @@ static void report(struct prober *prober, bool ok, struct str output)
 {
     struct container *container = prober->run->container;
     const struct val *spec = probe_spec(prober);
+    prober->totals[ok]++;
     prober->successes = ok ? prober->successes + 1 : 0;
     prober->failures = ok ? 0 : prober->failures + 1;
     if (!ok) {
@@ -151,6 +154,37 @@ void entry_probes(struct container *container, bool on)
         run->probers[kind] = prober;
         timer_start(run->entry->agent->loop, &prober->timer, 0, on_due);
     }
+}
+
+static void write_totals(const struct pod_entry *entry, const struct container *container,
+                         struct buf *out)
+{
+    static const char *const results[] = {"failed", "successful"};
+    const struct run *run = container->user;
+    for (int kind = PROBE_STARTUP; run != NULL && kind <= PROBE_READINESS; kind++) {
+        for (int ok = 0; run->probers[kind] != NULL && ok < 2; ok++) {
+            buf_printf(out,
+                       "prober_probe_total{container=\"%s\",namespace=\"%s\",pod=\"%s\",pod_uid="
+                       "\"%s\",probe_type=\"%s\",result=\"%s\"} %llu\n",
+                       container->name, entry->ns, entry->name, entry->uid, titles[kind],
+                       results[ok], (unsigned long long)run->probers[kind]->totals[ok]);
+        }
+    }
+}
+
+void serve_metrics_probes(struct serve_request *request)
+{
+    struct buf out BUF_CLEANUP = BUF_INIT;
+    buf_addz(&out,
+             "# HELP prober_probe_total Cumulative number of a liveness, readiness or startup "
+             "probe for a container by result.\n# TYPE prober_probe_total counter\n");
+    MAP_EACH (it, &request->agent->pod_entries) {
+        const struct pod_entry *entry = it->value;
+        for (size_t i = 0; i < entry->worker->container_count; i++) {
+            write_totals(entry, &entry->worker->containers[i], &out);
+        }
+    }
+    serve_text(request->exchange, 200, "text/plain; version=0.0.4", buf_view(&out));
 }
 
 /* ---- hooks ---- */

@@ -329,11 +329,36 @@ static uint64_t line_u64(struct str text, const char *key)
     return 0;
 }
 
+static void cpu_usage(const char *path, bool v2, struct cgroup_usage *usage)
+{
+    struct buf stat BUF_CLEANUP = BUF_INIT, events BUF_CLEANUP = BUF_INIT,
+                    times BUF_CLEANUP = BUF_INIT;
+    read_text(v2 ? "." : "cpu", path, "cpu.stat", &stat);
+    struct str text = buf_view(&stat);
+    usage->cfs_periods = line_u64(text, "nr_periods");
+    usage->cfs_throttled = line_u64(text, "nr_throttled");
+    if (v2) {
+        usage->cpu_ns = line_u64(text, "usage_usec") * 1000;
+        usage->cpu_user_ns = line_u64(text, "user_usec") * 1000;
+        usage->cpu_system_ns = line_u64(text, "system_usec") * 1000;
+        usage->cfs_throttled_ns = line_u64(text, "throttled_usec") * 1000;
+        read_text(".", path, "memory.events", &events);
+        usage->memory_failures = line_u64(buf_view(&events), "max");
+        return;
+    }
+    usage->cfs_throttled_ns = line_u64(text, "throttled_time");
+    usage->cpu_ns = read_u64("cpuacct", path, "cpuacct.usage");
+    read_text("cpuacct", path, "cpuacct.stat", &times); /* ticks of 10 ms */
+    usage->cpu_user_ns = line_u64(buf_view(&times), "user") * 10000000;
+    usage->cpu_system_ns = line_u64(buf_view(&times), "system") * 10000000;
+    usage->memory_failures = read_u64("memory", path, "memory.failcnt");
+}
+
 bool cgroup_usage(const char *path, struct cgroup_usage *ret_usage)
 {
     struct cgroup_usage usage = {0};
     bool v2 = cgroup_mode() == CGROUP_V2;
-    struct buf stat BUF_CLEANUP = BUF_INIT, cpu BUF_CLEANUP = BUF_INIT;
+    struct buf stat BUF_CLEANUP = BUF_INIT;
     if (!read_text(v2 ? "." : "memory", path, "memory.stat", &stat)) {
         return false;
     }
@@ -345,12 +370,10 @@ bool cgroup_usage(const char *path, struct cgroup_usage *ret_usage)
     usage.memory_rss = line_u64(text, v2 ? "anon" : "total_rss");
     usage.page_faults = line_u64(text, v2 ? "pgfault" : "total_pgfault");
     usage.major_page_faults = line_u64(text, v2 ? "pgmajfault" : "total_pgmajfault");
-    if (v2) {
-        read_text(".", path, "cpu.stat", &cpu);
-        usage.cpu_ns = line_u64(buf_view(&cpu), "usage_usec") * 1000;
-    } else {
-        usage.cpu_ns = read_u64("cpuacct", path, "cpuacct.usage");
-    }
+    usage.memory_cache = line_u64(text, v2 ? "file" : "total_cache");
+    usage.memory_max_usage =
+        read_u64(v2 ? "." : "memory", path, v2 ? "memory.peak" : "memory.max_usage_in_bytes");
+    cpu_usage(path, v2, &usage);
     usage.pids = read_u64(v2 ? "." : "pids", path, "pids.current");
     *ret_usage = usage;
     return true;

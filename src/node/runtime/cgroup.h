@@ -31,6 +31,8 @@ void cgroup_each(const char *path, void (*visit)(void *ctx, const char *name), v
 struct cgroup_usage {
     uint64_t cpu_ns, memory_usage, memory_working_set, memory_rss, pids;
     uint64_t page_faults, major_page_faults;
+    uint64_t cpu_user_ns, cpu_system_ns, cfs_periods, cfs_throttled, cfs_throttled_ns;
+    uint64_t memory_cache, memory_max_usage, memory_failures;
 };
 bool cgroup_usage(const char *path, struct cgroup_usage *ret_usage);
 

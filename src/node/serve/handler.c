@@ -1,10 +1,12 @@
 /* handler.c: the table of the agent's HTTP surface: path, method, what the caller must be allowed
- * (subresources of nodes, KEP-2862), and who answers. */
+ * (subresources of nodes, KEP-2862), and who answers. What the table does not name needs
+ * nodes/proxy, as upstream, and is not found then. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "node/serve/access.h"
 #include "node/serve/streams.h"
 
 struct stream_set *stream_set_new(void)
@@ -72,26 +74,6 @@ static void serve_health(struct serve_request *request)
     serve_text(request->exchange, 200, "text/plain; charset=utf-8", STR("ok"));
 }
 
-static void serve_pods(struct serve_request *request)
-{
-    struct buf out BUF_CLEANUP = BUF_INIT;
-    buf_addz(&out, "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[");
-    bool first = true;
-    MAP_EACH (it, &request->agent->pod_entries) {
-        const struct pod_entry *entry = it->value;
-        if (entry->worker->view->object == NULL) {
-            continue;
-        }
-        if (!first) {
-            buf_char(&out, ',');
-        }
-        object_write(entry->worker->view->object, false, &out);
-        first = false;
-    }
-    buf_addz(&out, "]}\n");
-    serve_text(request->exchange, 200, "application/json", buf_view(&out));
-}
-
 static void serve_metrics(struct serve_request *request)
 {
     struct buf out BUF_CLEANUP = BUF_INIT;
@@ -102,19 +84,28 @@ static void serve_metrics(struct serve_request *request)
 static const struct route {
     const char *path;        /* a whole path, or a prefix that ends in '/' */
     const char *subresource; /* of nodes */
+    bool or_proxy;           /* a fine one: who has nodes/proxy may as well */
     bool connects; /* asked for with verb create, whatever the method (GET over WebSocket) */
+    const char *methods;
     void (*serve)(struct serve_request *request);
 } routes[] = {
-    {"/healthz", "healthz", false, serve_health},
-    {"/pods", "pods", false, serve_pods},
-    {"/metrics", "metrics", false, serve_metrics},
-    {"/metrics/resource", "metrics", false, serve_metrics_resource},
-    {"/stats/summary", "stats", false, serve_summary},
-    {"/containerLogs/", "proxy", false, serve_logs},
-    {"/exec/", "proxy", true, serve_exec},
-    {"/attach/", "proxy", true, serve_attach},
-    {"/portForward/", "proxy", true, serve_port_forward},
-    {"/cox/v1/dial", AGENT_DIAL, true, serve_dial},
+    {"/healthz", "healthz", true, false, "GET", serve_health},
+    {"/pods", "pods", true, false, "GET", serve_pods},
+    {"/runningpods", "pods", true, false, "GET", serve_running_pods},
+    {"/configz", "configz", true, false, "GET", serve_configz},
+    {"/metrics", "metrics", false, false, "GET", serve_metrics},
+    {"/metrics/resource", "metrics", false, false, "GET", serve_metrics_resource},
+    {"/metrics/cadvisor", "metrics", false, false, "GET", serve_metrics_cadvisor},
+    {"/metrics/probes", "metrics", false, false, "GET", serve_metrics_probes},
+    {"/stats/summary", "stats", false, false, "GET", serve_summary},
+    {"/logs/", "log", false, false, "GET", serve_system_logs},
+    {"/checkpoint/", "checkpoint", false, false, "POST", serve_checkpoint},
+    {"/containerLogs/", "proxy", false, false, "GET", serve_logs},
+    {"/run/", "proxy", false, true, "POST", serve_run},
+    {"/exec/", "proxy", false, true, "GET POST", serve_exec},
+    {"/attach/", "proxy", false, true, "GET POST", serve_attach},
+    {"/portForward/", "proxy", false, true, "GET POST", serve_port_forward},
+    {"/cox/v1/dial", AGENT_DIAL, false, true, "GET", serve_dial},
 };
 
 static const struct route *find_route(struct str path)
@@ -133,9 +124,8 @@ static const struct route *find_route(struct str path)
 }
 
 /* NS/POD[/UID]/CONTAINER after the route's prefix. */
-static bool split_path(struct serve_request *request, const struct route *route, struct str path)
+static bool split_path(struct serve_request *request, struct str rest)
 {
-    struct str rest = str_from(path, strlen(route->path));
     while (rest.p != NULL && rest.n > 0) {
         struct str part, raw = str_cut(rest, '/', &rest);
         if (request->part_count == 4 || !url_decode(request->arena, raw, false, &part)) {
@@ -160,11 +150,29 @@ static bool split_path(struct serve_request *request, const struct route *route,
 
 static const char *verb_of(const struct route *route, struct str method)
 {
-    return route->connects || str_is(method, "POST") ? "create" : "get";
+    static const struct {
+        const char *method, *verb;
+    } verbs[] = {{"POST", "create"}, {"PUT", "update"}, {"PATCH", "patch"}, {"DELETE", "delete"}};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (str_is(method, verbs[i].method)) {
+            return verbs[i].verb;
+        }
+    }
+    return route != NULL && route->connects ? "create" : "get";
 }
 
-void agent_handle(struct agent *agent, struct http_exchange *exchange,
-                  agent_authorize_fn *authorize, void *ctx)
+static bool takes_method(const struct route *route, struct str method)
+{
+    struct str rest = str_of(route->methods);
+    while (rest.p != NULL) {
+        if (str_eq(str_cut(rest, ' ', &rest), method)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void serve_allowed(struct agent *agent, struct http_exchange *exchange)
 {
     const struct http_request *http = http_request(exchange);
     const struct route *route = find_route(http->path);
@@ -174,22 +182,32 @@ void agent_handle(struct agent *agent, struct http_exchange *exchange,
         serve_error(exchange, 404, "404 page not found");
         return;
     }
-    if (authorize != NULL && authorize(ctx, exchange, verb_of(route, http->method),
-                                       route->subresource) != AGENT_ACCESS_ALLOWED) {
-        serve_error(exchange, 403, "Forbidden (verb=%s, resource=nodes, subresource=%s)",
-                    verb_of(route, http->method), route->subresource);
-        return;
-    }
-    if (!str_is(http->method, "GET") && !(route->connects && str_is(http->method, "POST"))) {
+    if (!takes_method(route, http->method)) {
         serve_error(exchange, 405, "405: Method Not Allowed");
         return;
     }
-    if (!split_path(&request, route, http->path) ||
-        !url_query_parse(&arena, http->query, &request.query, &request.query_count)) {
+    request.tail = str_from(http->path, strlen(route->path));
+    if (!url_query_parse(&arena, http->query, &request.query, &request.query_count) ||
+        (strcmp(route->path, "/logs/") != 0 && !split_path(&request, request.tail))) {
         serve_error(exchange, 400, "bad path or query");
         return;
     }
     route->serve(&request);
+}
+
+void agent_handle(struct agent *agent, struct http_exchange *exchange, bool trusted)
+{
+    const struct http_request *http = http_request(exchange);
+    const struct route *route = find_route(http->path);
+    if (trusted) {
+        serve_allowed(agent, exchange);
+        return;
+    }
+    struct access_question question = {.verb = verb_of(route, http->method),
+                                       .subresource = route != NULL ? route->subresource : "proxy",
+                                       .or_proxy = route != NULL && route->or_proxy,
+                                       .allowed = serve_allowed};
+    access_check(agent->access, exchange, &question);
 }
 
 void agent_abort(struct agent *agent, struct http_exchange *exchange)

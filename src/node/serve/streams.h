@@ -20,7 +20,8 @@ struct serve_request {
     struct agent *agent;
     struct http_exchange *exchange;
     struct arena *arena; /* lives during the call */
-    struct str parts[6]; /* of the path, after the first */
+    struct str tail;     /* the path after the route's own, as it came */
+    struct str parts[6]; /* of it, decoded */
     size_t part_count;
     struct url_query *query;
     size_t query_count;
@@ -41,3 +42,11 @@ void serve_port_forward(struct serve_request *request); /* forward.c */
 void serve_dial(struct serve_request *request);         /* dial.c */
 void serve_summary(struct serve_request *request);      /* stats.c */
 void serve_metrics_resource(struct serve_request *request);
+void serve_metrics_cadvisor(struct serve_request *request); /* cadvisor.c */
+void serve_metrics_probes(struct serve_request *request);   /* probe/prober.c */
+void serve_pods(struct serve_request *request);             /* describe.c */
+void serve_running_pods(struct serve_request *request);
+void serve_configz(struct serve_request *request);
+void serve_system_logs(struct serve_request *request); /* system_logs.c */
+void serve_run(struct serve_request *request);         /* run.c */
+void serve_checkpoint(struct serve_request *request);

@@ -25,7 +25,7 @@ static const struct stream_ops quiet = {.on_read = ignore_read, .on_close = igno
 
 static void on_request(void *ctx, struct http_exchange *exchange)
 {
-    agent_handle(rig->agent, exchange, NULL, NULL);
+    agent_handle(rig->agent, exchange, true);
 }
 static void on_abort(void *ctx, struct http_exchange *exchange)
 {

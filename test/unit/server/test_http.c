@@ -621,6 +621,8 @@ static void run_proxies(struct peer *admin, struct node *node)
         ask(admin, "GET", path, NULL, cases[i].status, cases[i].answer);
     }
     ask(admin, "GET", "/api/v1/namespaces/default/pods/p:x/proxy/", NULL, 400, "invalid port");
+    ask(admin, "GET", "/api/v1/namespaces/default/pods/proxy/status", NULL, 404,
+        "pods \\\"proxy\\\" not found");
     ask(admin, "GET", "/api/v1/namespaces/default/pods/ftp:p:1/proxy/", NULL, 404, "not found");
 }
 
