@@ -47,6 +47,11 @@ static void life_unref(struct life *life)
 
 static void running_free(struct running *running)
 {
+    for (struct pass_listing *it = running->pass.listings; it != NULL; it = it->next) {
+        if (it->watch != NULL) {
+            it->client->ops->watch_stop(it->client, it->watch);
+        }
+    }
     for (struct held *it = running->pass.held; it != NULL; it = it->next) {
         object_unref(it->object);
     }
@@ -234,6 +239,58 @@ void pass_write(struct pass *pass, const struct client_request *request, pass_an
     pass->pending++;
     FAILPOINT("controllers.write");
     informer_write_as(worker->env.informers, worker->env.client, request, on_answer, sent);
+}
+
+/* ---- lists: a watch that ends with its first state ---- */
+
+static void on_list_begin(void *ctx)
+{
+    struct pass_listing *listing = ctx;
+    listing->count = 0;
+}
+
+static void on_listed(void *ctx, int type, struct object *object)
+{
+    struct pass_listing *listing = ctx;
+    struct pass *pass = listing->pass;
+    if (listing->count == listing->cap) {
+        size_t cap = listing->cap > 0 ? listing->cap * 2 : 64;
+        struct object **objects = arena_array(pass->arena, struct object *, cap);
+        if (listing->count > 0) {
+            memcpy(objects, listing->objects, sizeof *objects * listing->count);
+        }
+        listing->objects = objects;
+        listing->cap = cap;
+    }
+    listing->objects[listing->count++] = pass_hold(pass, object);
+}
+
+static void on_list_end(void *ctx, uint64_t revision)
+{
+    struct pass_listing *listing = ctx;
+    struct pass *pass = listing->pass;
+    struct client_watch *watch = listing->watch;
+    listing->watch = NULL;
+    listing->revision = revision;
+    listing->client->ops->watch_stop(listing->client, watch);
+    pass->pending--;
+    pass_step(pass);
+}
+
+struct pass_listing *pass_list(struct pass *pass, const struct api_resource *resource,
+                               struct str ns)
+{
+    static const struct client_watch_ops ops = {
+        .sync_begin = on_list_begin, .event = on_listed, .sync_end = on_list_end};
+    struct pass_listing *listing = arena_new(pass->arena, struct pass_listing);
+    struct client_watch_options options = {.resource = resource, .ns = ns};
+    listing->pass = pass;
+    listing->client = pass->worker->env.client;
+    listing->next = pass->listings;
+    pass->listings = listing;
+    pass->pending++;
+    listing->watch = client_watch(listing->client, &options, &ops, listing);
+    return listing;
 }
 
 void pass_then(struct pass *pass, void (*fn)(struct pass *pass, void *arg), void *arg)

@@ -34,6 +34,7 @@ struct pass {
     int pending;
     bool failed, retry, again;
     struct held *held;
+    struct pass_listing *listings;
     struct arena arena_;
     struct life *life;
 };
@@ -62,6 +63,23 @@ void pass_after(struct pass *pass, int64_t delay_ns);
 /* The pass looked inside `count` objects: above 50 the key rests for 0.1 ms an object, so that a
  * burst of events about a big set costs a share of a core, not all of it. */
 void pass_cost(struct pass *pass, size_t count);
+
+/* The newest state of a resource (ns n 0: everywhere), read from the server rather than from an
+ * informer: for decisions that must not be older than an object that was just read. Filled when
+ * pass_then goes on. */
+struct pass_listing {
+    struct object **objects; /* held until the pass ends; ordered by namespace and name */
+    size_t count;
+    uint64_t revision; /* nothing newer was seen by this list, nothing older is missing */
+    /* private */
+    struct pass_listing *next;
+    struct pass *pass;
+    struct client *client;
+    struct client_watch *watch;
+    size_t cap;
+};
+struct pass_listing *pass_list(struct pass *pass, const struct api_resource *resource,
+                               struct str ns);
 
 /* ---- common writes; `answer` may be NULL ---- */
 void pass_create(struct pass *pass, const struct api_resource *resource, struct str ns,

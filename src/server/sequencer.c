@@ -42,27 +42,28 @@ const struct api_resource *sequencer_resource(struct sequencer *sequencer, struc
 
 /* ---- what a key is now ---- */
 
-static struct overlay_slot *overlay_find(struct sequencer *sequencer, const struct write *write)
+static struct overlay_slot *overlay_find(struct sequencer *sequencer,
+                                         const struct api_resource *resource, struct str ns,
+                                         struct str name)
 {
-    uint64_t hash = str_hash(write->name) ^ (str_hash(write->ns) * 31) ^ write->resource->id;
+    uint64_t hash = str_hash(name) ^ (str_hash(ns) * 31) ^ resource->id;
     for (size_t i = hash;; i++) {
         struct overlay_slot *slot = &sequencer->overlay[i % OVERLAY_SLOTS];
         if (slot->batch != sequencer->batch ||
-            (slot->resource == write->resource && str_eq(slot->name, write->name) &&
-             str_eq(slot->ns, write->ns))) {
+            (slot->resource == resource && str_eq(slot->name, name) && str_eq(slot->ns, ns))) {
             return slot;
         }
     }
 }
 
-static struct object *current_of(struct sequencer *sequencer, const struct write *write,
-                                 struct overlay_slot **ret_slot)
+static struct object *current_of(struct sequencer *sequencer, const struct api_resource *resource,
+                                 struct str ns, struct str name, struct overlay_slot **ret_slot)
 {
-    struct overlay_slot *slot = *ret_slot = overlay_find(sequencer, write);
+    struct overlay_slot *slot = *ret_slot = overlay_find(sequencer, resource, ns, name);
     if (slot->batch == sequencer->batch) {
         return slot->object;
     }
-    return cache_tip(sequencer->cache, write->resource, write->ns, write->name);
+    return cache_tip(sequencer->cache, resource, ns, name);
 }
 
 /* ---- judging ---- */
@@ -100,19 +101,19 @@ static bool changes_nothing(const struct write *write, const struct object *curr
            memcmp(write->object->json, current->json, current->n) == 0;
 }
 
-static void accept(struct sequencer *sequencer, struct write *write, struct object *current,
-                   struct overlay_slot *slot)
+/* Gives the object the next revision and puts it into the batch. `write` NULL: a companion. */
+static void enter(struct sequencer *sequencer, const struct api_resource *resource,
+                  struct write *write, struct object *object, struct object *current,
+                  struct overlay_slot *slot)
 {
     uint64_t revision = sequencer->revision + sequencer->accepted.count + 1;
-    struct object *object = write->object != NULL ? write->object : object_ref(current);
-    write->object = NULL;
     object = object_with_revision(object, revision);
-    bool deleted = write->kind == WRITE_DELETE;
+    bool deleted = write != NULL && write->kind == WRITE_DELETE;
     int64_t growth =
         (deleted ? 0 : (int64_t)object->n) - (current != NULL ? (int64_t)current->n : 0);
     *vec_push(&sequencer->accepted) = (struct accepted){write, object, growth};
     *vec_push(&sequencer->store_writes) = (struct store_write){
-        .resource = str_of(sequencer_name(sequencer, write->resource)),
+        .resource = str_of(sequencer_name(sequencer, resource)),
         .ns = object->ns,
         .name = object->name,
         .revision = revision,
@@ -122,14 +123,66 @@ static void accept(struct sequencer *sequencer, struct write *write, struct obje
         .created = current == NULL,
     };
     *vec_push(&sequencer->changes) = (struct cache_change){
-        .resource = write->resource,
+        .resource = resource,
         .type = deleted           ? EVENT_DELETED
                 : current == NULL ? EVENT_ADDED
                                   : EVENT_MODIFIED,
         .object = object,
     };
-    *slot = (struct overlay_slot){sequencer->batch, write->resource, object->ns, object->name,
+    *slot = (struct overlay_slot){sequencer->batch, resource, object->ns, object->name,
                                   deleted ? NULL : object};
+}
+
+/* ---- companions ---- */
+
+static void drop_companions(struct write *write)
+{
+    for (struct companion *it = write->companions; it != NULL; it = it->next) {
+        object_unref(it->object);
+        it->object = NULL;
+    }
+}
+
+/* Derives all of them; on a refusal nothing of the write is done. */
+static int derive_companions(struct sequencer *sequencer, struct write *write)
+{
+    for (struct companion *it = write->companions; it != NULL; it = it->next) {
+        struct overlay_slot *slot = NULL;
+        struct object *current = current_of(sequencer, it->resource, it->ns, it->name, &slot);
+        it->object = NULL;
+        int code = it->derive(it, current, &it->object, &write->error);
+        if (code != 0) {
+            drop_companions(write);
+            write->refused_by = it;
+            write->code = code;
+            return code;
+        }
+    }
+    return 0;
+}
+
+static void enter_companions(struct sequencer *sequencer, struct write *write)
+{
+    for (struct companion *it = write->companions; it != NULL; it = it->next) {
+        struct overlay_slot *slot = NULL;
+        struct object *current = current_of(sequencer, it->resource, it->ns, it->name, &slot);
+        struct object *object = it->object;
+        it->object = NULL;
+        if (object != NULL) {
+            enter(sequencer, it->resource, NULL, object, current, slot);
+        }
+    }
+}
+
+static void accept(struct sequencer *sequencer, struct write *write, struct object *current,
+                   struct overlay_slot *slot)
+{
+    struct object *object = write->object != NULL ? write->object : object_ref(current);
+    write->object = NULL;
+    enter(sequencer, write->resource, write, object, current, slot);
+    if (write->companions != NULL) {
+        enter_companions(sequencer, write);
+    }
 }
 
 /* ---- answering ---- */
@@ -156,6 +209,15 @@ static uint64_t size_of(const struct object *object)
     return object != NULL ? object->n : 0;
 }
 
+static int weight_of(const struct write *write) /* objects that it may put into the batch */
+{
+    int n = 1;
+    for (const struct companion *it = write->companions; it != NULL; it = it->next) {
+        n++;
+    }
+    return n;
+}
+
 static void publish(struct sequencer *sequencer)
 {
     FAILPOINT("sequencer.before-publish");
@@ -163,6 +225,10 @@ static void publish(struct sequencer *sequencer)
     FAILPOINT("sequencer.before-ack");
     VEC_EACH (it, &sequencer->accepted) {
         sequencer->live_bytes += (uint64_t)it->growth;
+        if (it->write == NULL) {
+            object_unref(it->object);
+            continue;
+        }
         it->write->code = 0;
         it->write->result = it->object; /* our reference goes to the writer */
         answer(it->write);
@@ -172,10 +238,12 @@ static void publish(struct sequencer *sequencer)
 static void fail_batch(struct sequencer *sequencer, const struct err *error)
 {
     VEC_EACH (it, &sequencer->accepted) {
-        it->write->code = error->code;
-        it->write->error = *error;
         object_unref(it->object);
-        answer(it->write);
+        if (it->write != NULL) {
+            it->write->code = error->code;
+            it->write->error = *error;
+            answer(it->write);
+        }
     }
 }
 
@@ -224,12 +292,14 @@ static void take_writes(struct sequencer *sequencer, struct list *taken)
     uint64_t bytes = 0;
     list_init(taken);
     pthread_mutex_lock(&sequencer->lock);
-    for (int i = 0; i < BATCH_WRITES && bytes < BATCH_BYTES; i++) {
+    for (int i = 0; i < BATCH_WRITES && bytes < BATCH_BYTES;) {
         struct list *link = list_pop(&sequencer->writes);
         if (link == NULL) {
             break;
         }
-        bytes += size_of(container_of(link, struct write, link)->object);
+        const struct write *write = container_of(link, struct write, link);
+        bytes += size_of(write->object);
+        i += weight_of(write);
         list_append(taken, link);
     }
     pthread_mutex_unlock(&sequencer->lock);
@@ -249,12 +319,15 @@ static void step_writes(struct sequencer *sequencer)
     for (struct list *link; (link = list_pop(&taken)) != NULL;) {
         struct write *write = container_of(link, struct write, link);
         struct overlay_slot *slot = NULL;
-        struct object *current = current_of(sequencer, write, &slot);
+        struct object *current =
+            current_of(sequencer, write->resource, write->ns, write->name, &slot);
         if (judge(write, current) != 0) {
             answer(write);
         } else if (changes_nothing(write, current)) {
             write->code = 0;
             write->result = object_ref(current);
+            answer(write);
+        } else if (write->companions != NULL && derive_companions(sequencer, write) != 0) {
             answer(write);
         } else {
             accept(sequencer, write, current, slot);
@@ -298,6 +371,7 @@ void sequencer_submit(struct sequencer *sequencer, struct write *write)
 {
     write->code = 0;
     write->result = NULL;
+    write->refused_by = NULL;
     list_init(&write->link);
     pthread_mutex_lock(&sequencer->lock);
     list_append(&sequencer->writes, &write->link);

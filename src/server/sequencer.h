@@ -10,7 +10,23 @@
 #include "server/cache.h"
 #include "store/store.h"
 
+enum { WRITE_COMPANIONS_MAX = 32 };
 enum write_kind { WRITE_CREATE, WRITE_UPDATE, WRITE_DELETE };
+
+/* An object that changes together with a write: both are committed in one batch, or neither. What
+ * it becomes is derived from its newest state on the store's thread, so that concurrent writes that
+ * share one (a quota, a budget) follow each other without conflicts and none sees an old sum. */
+struct companion {
+    struct companion *next;
+    const struct api_resource *resource;
+    struct str ns, name; /* into memory that outlives the write */
+    /* On the store's thread: no locks, no waiting. `current` is NULL when there is none. 0:
+     * *ret_next is what it becomes (a new reference; left NULL: it stays as it is). A negative code
+     * refuses the write with it. */
+    int (*derive)(struct companion *companion, struct object *current, struct object **ret_next,
+                  struct err *err);
+    struct object *object; /* private: derived */
+};
 
 struct write { /* owned by the submitter until done runs */
     enum write_kind kind;
@@ -22,9 +38,11 @@ struct write { /* owned by the submitter until done runs */
     uint64_t expected_revision; /* update, delete: must be the current one; 0: any (create: must not
                                    exist) */
     struct str expected_uid;    /* n 0: any */
-    struct loop *loop;          /* where done runs */
+    struct companion *companions; /* or NULL; at most WRITE_COMPANIONS_MAX */
+    struct loop *loop;            /* where done runs */
     void (*done)(struct write *write);
     /* results */
+    struct companion *refused_by; /* the companion whose derive() refused; else NULL */
     enum err_code
         code; /* 0, ERR_EXISTS, ERR_NOT_FOUND, ERR_CONFLICT, ERR_STORAGE, ERR_UNAVAILABLE */
     struct err error;

@@ -27,8 +27,8 @@ struct backup_job {
     bool begun;
 };
 
-struct accepted { /* a write that the running batch carries */
-    struct write *write;
+struct accepted {        /* an object that the running batch carries */
+    struct write *write; /* NULL: a companion of the write before it */
     struct object *object;
     int64_t growth; /* of the live state, bytes */
 };

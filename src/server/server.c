@@ -36,6 +36,8 @@ static void find_known(struct known_resources *k)
         .config_maps = known("", "v1", "configmaps"),
         .endpoints = known("", "v1", "endpoints"),
         .claims = known("", "v1", "persistentvolumeclaims"),
+        .limit_ranges = known("", "v1", "limitranges"),
+        .quotas = known("", "v1", "resourcequotas"),
         .slices = known("discovery.k8s.io", "v1", "endpointslices"),
         .leases = known("coordination.k8s.io", "v1", "leases"),
         .roles = known(rbac, "v1", "roles"),

@@ -22,7 +22,8 @@ struct admission_settings;
 struct known_resources {
     const struct api_resource *namespaces, *pods, *nodes, *services, *accounts, *secrets, *events,
         *config_maps, *endpoints, *slices, *leases, *roles, *role_bindings, *cluster_roles,
-        *cluster_role_bindings, *priority_classes, *runtime_classes, *storage_classes, *claims;
+        *cluster_role_bindings, *priority_classes, *runtime_classes, *storage_classes, *claims,
+        *limit_ranges, *quotas;
 };
 
 struct endpoint {

@@ -36,4 +36,4 @@ bool admission_is(const struct admission *admission, const struct api_resource *
 extern const struct admission_step admission_namespace, admission_service_account,
     admission_priority, admission_tolerations, admission_runtime_class, admission_storage_class,
     admission_node, admission_rbac, admission_addresses, admission_external_ips,
-    admission_node_taint, admission_pod_security;
+    admission_node_taint, admission_pod_security, admission_limit_ranger, admission_quota;

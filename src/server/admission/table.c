@@ -10,6 +10,7 @@ const struct admission_row admission_rows[] = {
     {"NamespaceLifecycle", &admission_namespace, ADMISSION_ON},
     {"NamespaceExists", NULL, ADMISSION_OFF},
     {"LimitPodHardAntiAffinityTopology", NULL, ADMISSION_OFF},
+    {"LimitRanger", &admission_limit_ranger, ADMISSION_ON},
     {"ServiceAccount", &admission_service_account, ADMISSION_ON},
     {"NodeRestriction", &admission_node, ADMISSION_ALWAYS},
     {"TaintNodesByCondition", &admission_node_taint, ADMISSION_ON},
@@ -30,9 +31,10 @@ const struct admission_row admission_rows[] = {
     {"MutatingAdmissionWebhook", NULL, ADMISSION_ON},
     {"ValidatingAdmissionPolicy", NULL, ADMISSION_ON},
     {"ValidatingAdmissionWebhook", NULL, ADMISSION_ON},
-    {"AlwaysDeny", NULL, ADMISSION_OFF},
     {"escalation", &admission_rbac, ADMISSION_ALWAYS},
     {"addresses", &admission_addresses, ADMISSION_ALWAYS},
+    {"ResourceQuota", &admission_quota, ADMISSION_ON}, /* what it charges must be final */
+    {"AlwaysDeny", NULL, ADMISSION_OFF},
 };
 /* clang-format on */
 const size_t admission_row_count = sizeof admission_rows / sizeof *admission_rows;

@@ -24,8 +24,31 @@ static void settle(struct change *change, bool committed)
     }
 }
 
+static struct change_companion *companion_of(struct companion *companion)
+{
+    return container_of(companion, struct change_companion, companion);
+}
+
+bool change_accompany(struct change *change, struct change_companion *companion)
+{
+    struct companion **at = &change->companions;
+    int count = 0;
+    for (; *at != NULL; at = &(*at)->next) {
+        count++;
+    }
+    if (count == WRITE_COMPANIONS_MAX) {
+        return false;
+    }
+    companion->companion.next = NULL;
+    *at = &companion->companion;
+    return true;
+}
+
 static bool try_again(struct change *change, struct write *write)
 {
+    if (write->refused_by != NULL) {
+        return false;
+    }
     bool stale = write->code == ERR_CONFLICT ||
                  (write->code == ERR_NOT_FOUND && write->kind != WRITE_CREATE) ||
                  (write->code == ERR_EXISTS && !change->create);
@@ -39,6 +62,11 @@ static bool try_again(struct change *change, struct write *write)
 static void fail_from_write(struct change *change, const struct write *write)
 {
     struct arena *arena = &change->arena;
+    if (write->refused_by != NULL) {
+        struct change_companion *companion = companion_of(write->refused_by);
+        companion->explain(companion, change, &change->failure);
+        return;
+    }
     switch (write->code) {
     case ERR_EXISTS:
         failure_exists(&change->failure, arena, change->resource, change->name);
@@ -83,10 +111,33 @@ static void on_written(struct write *write)
     finish(change);
 }
 
+/* Whether no companion would refuse: asked of the newest published states. */
+static bool companions_agree(struct change *change)
+{
+    for (struct companion *it = change->companions; it != NULL; it = it->next) {
+        struct object *current = cache_get(change->server->cache, it->resource, it->ns, it->name);
+        struct object *next = NULL;
+        struct err err = ERR_INIT;
+        int code = it->derive(it, current, &next, &err);
+        object_unref(current);
+        object_unref(next);
+        if (code != 0) {
+            companion_of(it)->explain(companion_of(it), change, &change->failure);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What a dry run answers: the object as it would be, without having been written. */
 static void pretend(struct change *change, struct object *next)
 {
     settle(change, false);
+    if (!companions_agree(change)) {
+        object_unref(next);
+        finish(change);
+        return;
+    }
     if (change->did == PLAN_DELETE) {
         object_unref(next);
         next = object_ref(change->current);
@@ -107,6 +158,7 @@ static void submit(struct change *change, struct object *next)
         .object = next,
         .ns = change->ns,
         .name = change->name,
+        .companions = change->companions,
         .expected_revision = change->did == PLAN_CREATE ? 0 : change->current->revision,
         .loop = change->loop,
         .done = on_written,
@@ -126,6 +178,7 @@ static void attempt(struct change *change)
 {
     struct plan plan = {0};
     change->tries++;
+    change->companions = NULL;
     if (change->plan(change, change->current, &plan, &change->failure) < 0) {
         settle(change, false);
         finish(change);

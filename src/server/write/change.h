@@ -10,7 +10,15 @@
 enum plan_kind { PLAN_NOTHING, PLAN_CREATE, PLAN_UPDATE, PLAN_DELETE };
 enum { CHANGE_TRIES = 16 };
 
+struct change;
 struct reservation;
+
+/* A companion of the write (sequencer.h), with what its refusal means to the client. */
+struct change_companion {
+    struct companion companion;
+    void (*explain)(struct change_companion *companion, struct change *change,
+                    struct failure *failure);
+};
 
 struct plan {
     enum plan_kind kind;
@@ -42,12 +50,16 @@ struct change {
     struct object *result; /* reference, dropped by change_done: the object as it is now; after a
                               delete the last state */
     struct reservation *reserved; /* addresses.h */
+    struct companion *companions; /* of this try: a plan adds with change_accompany() */
     /* private */
     struct object *current;
     struct write write;
     int tries;
 };
 
+/* From a plan: this object changes with the planned write. The companion lives in change->arena. At
+ * most WRITE_COMPANIONS_MAX; false when there are more. */
+bool change_accompany(struct change *change, struct change_companion *companion);
 void change_start(struct change *change); /* done() may run before this returns */
 void change_done(struct change *change);  /* drops what the engine holds; in done() or later */
 /* The usual end: answers the request with the result (or the failure) and drops what the change
