@@ -62,16 +62,16 @@ static bool time_read(struct decoding *d, struct str message, bool micro, struct
     int64_t parts[4] = {0};
     struct str ignored = STR_NONE;
     char text[TIME_TEXT_SIZE];
-    if (!wrapped_numbers(message, parts, &ignored) || parts[1] > INT64_MAX / NS_PER_S ||
-        parts[1] < -(INT64_MAX / NS_PER_S)) {
+    const int64_t year_1 = -62135596800, year_10000 = 253402300800;
+    if (!wrapped_numbers(message, parts, &ignored) || parts[1] < year_1 || parts[1] >= year_10000 ||
+        parts[2] < 0 || parts[2] >= NS_PER_S) {
         return false;
     }
-    if (message.n == 0) {
+    if (message.n == 0 || (parts[1] == year_1 && parts[2] == 0)) {
         *ret_value = NULL;
         return true;
     }
-    int64_t ns = parts[1] * NS_PER_S + parts[2];
-    size_t n = micro ? time_format_micro(ns, text) : time_format(ns, text);
+    size_t n = time_format_seconds(parts[1], micro ? (int)(parts[2] / 1000) : -1, text);
     *ret_value = val_new_text(d->arena, str_copy_in(d->arena, str_at(text, n)));
     return true;
 }
@@ -85,7 +85,7 @@ static bool int_or_string_read(struct decoding *d, struct str message, struct va
     }
     *ret_value =
         parts[1] == 0 ? val_new_int(d->arena, (int32_t)parts[2]) : val_new_text(d->arena, text);
-    return true;
+    return json_text_good(text);
 }
 
 /* RawExtension, JSON, FieldsV1: {1 bytes of JSON}. */
@@ -106,6 +106,7 @@ static bool scalar_read(struct decoding *d, const struct api_field *field,
     int64_t number[4] = {0};
     double real = 0;
     char text[TIME_TEXT_SIZE];
+    _Static_assert((int)TIME_TEXT_SIZE >= (int)DOUBLE_TEXT_SIZE, "room for both");
     struct str inner;
     switch ((enum api_type)field->type) {
     case API_TYPE_BOOL:
@@ -120,11 +121,11 @@ static bool scalar_read(struct decoding *d, const struct api_field *field,
     case API_TYPE_DOUBLE:
         memcpy(&real, &wire->value, sizeof real);
         *ret_value = val_new(d->arena, VAL_NUMBER);
-        (*ret_value)->text = str_of(arena_printf(d->arena, "%.17g", real));
+        (*ret_value)->text = str_copy_in(d->arena, str_at(text, double_format(real, text)));
         return wire->type == 1;
     case API_TYPE_STRING:
         *ret_value = val_new_text(d->arena, wire->bytes);
-        return wire->type == 2;
+        return wire->type == 2 && json_text_good(wire->bytes);
     case API_TYPE_BYTES:
         base64_encode(&base64, wire->bytes.p, wire->bytes.n);
         *ret_value = val_new_text(d->arena, str_copy_in(d->arena, buf_view(&base64)));
@@ -134,7 +135,7 @@ static bool scalar_read(struct decoding *d, const struct api_field *field,
             return false;
         }
         *ret_value = val_new_text(d->arena, inner.n > 0 ? inner : STR("0"));
-        return true;
+        return json_text_good(inner);
     case API_TYPE_INT_OR_STRING:
         return wire->type == 2 && int_or_string_read(d, wire->bytes, ret_value);
     case API_TYPE_TIME:
@@ -185,10 +186,51 @@ static int nested_read(struct decoding *d, const struct api_struct *type,
     return reader.failed ? bad(d, type, field->number) : 0;
 }
 
+/* What JSON has as a schema, a list, a truth or texts: {1 schema or truth, 2 schema, schemas or
+ * texts}. */
+static int form_read(struct decoding *d, const struct api_struct *around,
+                     const struct api_field *field, struct str message, int depth,
+                     struct val **ret_value)
+{
+    struct protobuf_reader reader;
+    struct protobuf_field wire;
+    struct val *list = NULL, *one = NULL;
+    bool or_bool = field->wire == API_WIRE_SCHEMA_OR_BOOL;
+    protobuf_reader_init(&reader, message);
+    while (protobuf_next(&reader, &wire)) {
+        struct val *value = NULL;
+        bool text = field->wire == API_WIRE_SCHEMA_OR_STRINGS && wire.number == 2;
+        if (or_bool && wire.number == 1 && wire.type == 0) {
+            one = one != NULL ? one : val_new_bool(d->arena, wire.value != 0);
+            continue;
+        }
+        if (wire.type != 2 || wire.number > 2 || (text && !json_text_good(wire.bytes))) {
+            return bad(d, around, field->number);
+        }
+        value = text ? val_new_text(d->arena, wire.bytes) : val_new(d->arena, VAL_OBJECT);
+        int rc = text ? 0 : message_read(d, around, wire.bytes, 0, depth + 1, value);
+        if (rc != 0) {
+            return rc;
+        }
+        if (wire.number == 1 || or_bool) {
+            one = value;
+        } else {
+            list = list != NULL ? list : val_new(d->arena, VAL_ARRAY);
+            val_append(list, value);
+        }
+    }
+    *ret_value = one != NULL ? one : list;
+    return reader.failed ? bad(d, around, field->number) : 0;
+}
+
 static int member_read(struct decoding *d, const struct api_struct *type,
                        const struct api_field *field, const struct protobuf_field *wire, int depth,
                        struct val **ret_value)
 {
+    if (field->wire != API_WIRE_PLAIN) {
+        return wire->type == 2 ? form_read(d, type, field, wire->bytes, depth, ret_value)
+                               : bad(d, type, wire->number);
+    }
     if (field->type == API_TYPE_NESTED) {
         return wire->type == 2 && depth < VAL_DEPTH_MAX
                    ? nested_read(d, type, field, wire->bytes, depth, ret_value)
@@ -221,7 +263,7 @@ static int entry_read(struct decoding *d, const struct api_struct *type,
             value = part;
         }
     }
-    if (reader.failed) {
+    if (reader.failed || !json_text_good(key)) {
         return bad(d, type, field->number);
     }
     int rc = member_read(d, type, field, &value, depth, &member);
@@ -384,6 +426,9 @@ int codec_decode_protobuf(struct arena *arena, const struct api_struct *type, st
                        "the body is no Kubernetes protobuf (it starts with k8s and a zero byte)");
     }
     struct val *object = val_new(arena, VAL_OBJECT);
+    if (!json_text_good(kind) || !json_text_good(version)) {
+        return err_set(err, ERR_BAD_REQUEST, "kind and apiVersion of the body are no text");
+    }
     if (kind.n > 0) {
         val_set_text(arena, object, STR("kind"), kind);
     }

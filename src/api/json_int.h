@@ -16,6 +16,9 @@ const char *json_scan_string(struct arena *arena, const char *p, const char *end
 const char *json_scan_number(const char *p, const char *end, struct str *ret_text,
                              const char **ret_why);
 
+/* Strict UTF-8. */
+bool json_text_good(struct str text);
+
 static inline const char *json_skip_space(const char *p, const char *end)
 {
     while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {

@@ -67,6 +67,18 @@ static size_t utf8_sequence(const char *p, const char *end)
     return n;
 }
 
+bool json_text_good(struct str text)
+{
+    for (size_t i = 0, n = 1; i < text.n; i += n) {
+        const char *p = text.p + i;
+        n = (*p & 0x80) == 0 ? 1 : utf8_sequence(p, text.p + text.n);
+        if (n == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* From p to the closing quote, escapes only skipped; *ret_escaped says whether there were any. */
 static const char *string_end(const char *p, const char *end, bool *ret_escaped,
                               const char **ret_why)

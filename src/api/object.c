@@ -184,6 +184,7 @@ struct object *object_with_revision(struct object *object, uint64_t revision)
 {
     if (atomic_load_explicit(&object->refs, memory_order_acquire) == 1) {
         object->revision = revision;
+        object_keep_message_size(object, 0);
         return object;
     }
     struct object *copy = NULL;

@@ -35,8 +35,9 @@ struct object {
     uint32_t revision_at; /* offset where ,"resourceVersion":"N" or "resourceVersion":"N", goes */
     uint32_t type_end;    /* offset just after `"apiVersion":"v1",` */
     bool deleting;        /* has a deletionTimestamp */
-    uint32_t n;           /* bytes of json */
-    char json[];          /* NUL ended */
+    _Atomic uint32_t message_n; /* bytes of its protobuf message; 0: not known yet */
+    uint32_t n;                 /* bytes of json */
+    char json[];                /* NUL ended */
 };
 
 /* The hash of one label and its two bits in object.label_bloom. */
@@ -64,6 +65,19 @@ struct object *object_ref(struct object *object);
 void object_unref(struct object *object); /* NULL is harmless */
 /* The same bytes with another revision (a new block, unless refs == 1). Takes the reference. */
 struct object *object_with_revision(struct object *object, uint64_t revision);
+
+/* The size of its protobuf message with this revision, once somebody has found out: lists need the
+ * sum before the first byte. Any thread. */
+static inline size_t object_message_size(const struct object *object)
+{
+    return atomic_load_explicit(&object->message_n, memory_order_relaxed);
+}
+static inline void object_keep_message_size(const struct object *object, size_t size)
+{
+    _Atomic uint32_t *n =
+        (_Atomic uint32_t *)(uintptr_t)&object->message_n; /* no part of its value */
+    atomic_store_explicit(n, size < UINT32_MAX ? (uint32_t)size : 0, memory_order_relaxed);
+}
 
 /* Appends the object as a client sees it, with resourceVersion; `with_type` false leaves kind and
  * apiVersion out. */

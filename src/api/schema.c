@@ -6,6 +6,8 @@
  */
 #include "api/schema_int.h"
 
+const struct api_message schema_message_empty = {.zeros = ""};
+
 const struct api_field *schema_field(const struct api_struct *type, struct str name)
 {
     if (type == NULL || type->count == 0) {

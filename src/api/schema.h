@@ -29,6 +29,14 @@ enum api_type {
                           type_struct->fields[0] describes them (nameless) */
 };
 enum api_shape { API_SHAPE_ONE, API_SHAPE_LIST, API_SHAPE_MAP /* string keys */ };
+/* What protobuf makes of an API_TYPE_ANY that has a few forms in JSON; a schema is the struct
+ * around. */
+enum api_wire {
+    API_WIRE_PLAIN,
+    API_WIRE_SCHEMA_OR_ARRAY,
+    API_WIRE_SCHEMA_OR_BOOL,
+    API_WIRE_SCHEMA_OR_STRINGS
+};
 enum api_list { API_LIST_NONE, API_LIST_ATOMIC, API_LIST_SET, API_LIST_MAP };
 
 /* field flags */
@@ -55,6 +63,7 @@ struct api_field {
     uint8_t type;    /* enum api_type: of the value, or of the members of a list or map */
     uint8_t shape;   /* enum api_shape */
     uint8_t list;    /* enum api_list */
+    uint8_t wire;    /* enum api_wire */
     uint16_t flags;
     uint16_t index; /* position in its struct: canonical order on output */
     const struct api_struct *type_struct;
@@ -66,6 +75,23 @@ struct api_field {
     const char *doc;  /* our own words; "" when there is none yet */
 };
 
+/* A message in protobuf: what lies on the wire, in that order. Members without a pointer are
+ * written also when absent: their bytes stand one after the other in `zeros`. */
+struct api_message;
+struct api_step {
+    uint32_t tag;
+    uint16_t zero_at;                /* offset in zeros of what stands for it when it is absent */
+    uint16_t field;                  /* index; not with a group */
+    const struct api_message *group; /* a message whose members JSON has in the struct itself */
+};
+struct api_message {
+    const struct api_step *steps;
+    const uint16_t *ranks; /* by index of the field: its step; UINT16_MAX: not in here */
+    const char *zeros;
+    uint16_t count, zero_n;
+    bool grouped; /* some step is a group */
+};
+
 struct api_struct {
     const char *name; /* OpenAPI definition name: "io.k8s.api.core.v1.PodSpec" */
     const char *doc;
@@ -75,9 +101,10 @@ struct api_struct {
     uint16_t slot_mask; /* perfect-ish hash: see schema_field */
     const uint16_t
         *slots; /* hash of the name & slot_mask -> field index + 1, linear probing, 0 free */
-    const char *proto_name; /* "k8s.io.api.core.v1.PodSpec" or NULL */
-    const char *zero;       /* canonical JSON of an empty value: members that are written also when
-                               empty, such as {"containers":null} */
+    const char *proto_name;            /* "k8s.io.api.core.v1.PodSpec" or NULL */
+    const struct api_message *message; /* NULL: has no protobuf form */
+    const char *zero; /* canonical JSON of an empty value: members that are written also when
+                         empty, such as {"containers":null} */
 };
 
 /* Both the generator and run-time tables place names by this hash. */

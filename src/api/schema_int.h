@@ -2,6 +2,8 @@
 #pragma once
 #include "api/schema.h"
 
+extern const struct api_message schema_message_empty; /* has no fields */
+
 struct schema_kind_row {
     const char *kind, *group, *version;
     const struct api_struct *type;

@@ -39,6 +39,8 @@ size_t time_format(int64_t wall_ns, char ret_text[TIME_TEXT_SIZE]);
 size_t time_format_micro(int64_t wall_ns, char ret_text[TIME_TEXT_SIZE]);
 /* RFC 3339 with nanoseconds, as container log lines carry it. */
 size_t time_format_nano(int64_t wall_ns, char ret_text[TIME_TEXT_SIZE]);
+/* As above from seconds, years 1 to 9999; micro < 0: without a fraction. */
+size_t time_format_seconds(int64_t wall_s, int micro, char ret_text[TIME_TEXT_SIZE]);
 /* Any RFC 3339 time with an offset. */
 bool time_parse(struct str text, int64_t *ret_wall_ns);
 /* Go's duration text ("1h30m", "300ms", "-1.5s"); metav1.Duration. */

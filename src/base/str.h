@@ -56,6 +56,10 @@ uint64_t str_hash(struct str s); /* 64 bit, seeded once per process against hash
 
 bool str_u64(struct str s, uint64_t *ret_value);
 bool str_i64(struct str s, int64_t *ret_value);
+bool str_double(struct str s, double *ret_value); /* decimal, all of it; false: infinite too */
+enum { DOUBLE_TEXT_SIZE = 40 };
+/* The fewest digits that mean the same number, as encoding/json writes it. Returns the length. */
+size_t double_format(double value, char ret_text[DOUBLE_TEXT_SIZE]);
 bool str_bool(struct str s, bool *ret_value); /* true false 1 0 t f, any case (strconv.ParseBool) */
 
 struct buf {

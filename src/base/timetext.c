@@ -41,6 +41,21 @@ size_t time_format_nano(int64_t wall_ns, char ret_text[TIME_TEXT_SIZE])
     return format_fraction(wall_ns, 9, ret_text);
 }
 
+size_t time_format_seconds(int64_t wall_s, int micro, char ret_text[TIME_TEXT_SIZE])
+{
+    struct tm tm;
+    time_t when = (time_t)wall_s;
+    gmtime_r(&when, &tm);
+    int n = snprintf(ret_text, TIME_TEXT_SIZE, "%04d-", tm.tm_year + 1900);
+    n += (int)strftime(ret_text + n, TIME_TEXT_SIZE - (size_t)n, "%m-%dT%H:%M:%S", &tm);
+    if (micro >= 0) {
+        n += snprintf(ret_text + n, TIME_TEXT_SIZE - (size_t)n, ".%06d", micro);
+    }
+    ret_text[n++] = 'Z';
+    ret_text[n] = '\0';
+    return (size_t)n;
+}
+
 static bool digits(struct str *text, size_t count, int *ret_value)
 {
     uint64_t value = 0;

@@ -2,6 +2,8 @@
  * everything else decodes. */
 #include "server/render.h"
 
+#include <stdio.h>
+
 #include "server/server_int.h"
 #include "server/write/version.h"
 
@@ -10,13 +12,16 @@ void render_init(struct render *render, const struct request *request)
     *render = (struct render){.resource = request->route.resource,
                               .form = request->accept.form,
                               .include = request->accept.include,
-                              .now_wall_ns = clock_wall(loop_clock(request->loop))};
+                              .now_wall_ns = clock_wall(loop_clock(request->loop)),
+                              .protobuf = request->accept.format == FORMAT_PROTOBUF};
     arena_init(&render->scratch, 0);
 }
 
 void render_done(struct render *render)
 {
     arena_done(&render->scratch);
+    buf_done(&render->message);
+    protobuf_writer_done(&render->writer);
 }
 
 static void write_whole(struct render *render, const struct object *object, bool with_type,
@@ -163,8 +168,77 @@ void render_list_open(struct render *render, struct buf *out)
     }
 }
 
+/* ---- protobuf ---- */
+
+static const struct api_struct *message_type(const struct render *render)
+{
+    return render->form == ACCEPT_PARTIAL
+               ? schema_object_type(STR(""), STR("v1"), STR("PartialObjectMetadata"))
+               : render->resource->type;
+}
+
+static bool written_as_stored(const struct render *render, const struct object *object)
+{
+    return render->form == ACCEPT_PARTIAL || version_same(render->resource, object);
+}
+
+void render_message(struct render *render, const struct object *object, struct buf *out)
+{
+    const struct api_struct *type = message_type(render);
+    if (written_as_stored(render, object)) {
+        protobuf_write_object(&render->writer, type, object, out);
+        return;
+    }
+    struct buf json BUF_CLEANUP = BUF_INIT;
+    write_whole(render, object, true, &json);
+    protobuf_write(&render->writer, type, buf_view(&json), out);
+}
+
+static bool size_is_kept(const struct render *render, const struct object *object)
+{
+    return render->form == ACCEPT_OBJECT && version_same(render->resource, object);
+}
+
+bool render_size_known(const struct render *render, const struct object *object)
+{
+    return size_is_kept(render, object) && object_message_size(object) > 0;
+}
+
+size_t render_message_size(struct render *render, const struct object *object)
+{
+    if (render_size_known(render, object)) {
+        return object_message_size(object);
+    }
+    buf_clear(&render->message);
+    render_message(render, object, &render->message);
+    if (size_is_kept(render, object)) {
+        object_keep_message_size(object, render->message.n);
+    }
+    return render->message.n;
+}
+
+static void write_document(struct render *render, const struct object *object, struct buf *out)
+{
+    const struct api_resource *r = render->resource;
+    bool partial = render->form == ACCEPT_PARTIAL;
+    char version[256];
+    int n = snprintf(version, sizeof version, "%s%s%s", r->group, r->group[0] != '\0' ? "/" : "",
+                     r->version);
+    buf_clear(&render->message);
+    render_message(render, object, &render->message);
+    protobuf_envelope(partial ? STR("meta.k8s.io/v1") : str_at(version, (size_t)n),
+                      partial ? STR("PartialObjectMetadata") : str_of(r->kind), render->message.n,
+                      out);
+    buf_str(out, buf_view(&render->message));
+    protobuf_envelope_end(out);
+}
+
 void render_object(struct render *render, const struct object *object, struct buf *out)
 {
+    if (render->protobuf && render->form != ACCEPT_TABLE) {
+        write_document(render, object, out);
+        return;
+    }
     switch (render->form) {
     case ACCEPT_OBJECT:
         write_whole(render, object, true, out);

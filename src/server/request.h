@@ -16,12 +16,13 @@ struct request;
 
 enum accept_form { ACCEPT_OBJECT, ACCEPT_TABLE, ACCEPT_PARTIAL };
 enum include_object { INCLUDE_METADATA, INCLUDE_NONE, INCLUDE_OBJECT };
+enum accept_format { FORMAT_JSON, FORMAT_YAML, FORMAT_PROTOBUF };
 struct accept {
+    enum accept_format format, failure_format;
     enum accept_form form;
     enum include_object include; /* rows of a Table */
-    bool yaml;
-    bool pretty;       /* asked for, or a person's tool */
-    bool pretty_asked; /* ?pretty=1: lists too */
+    bool pretty;                 /* asked for, or a person's tool */
+    bool pretty_asked;           /* ?pretty=1: lists too */
     bool gzip;
     bool bad;              /* nothing that we can write is acceptable: 406 */
     struct str as, g, v;   /* as asked, for discovery */
@@ -126,8 +127,6 @@ void request_warn(struct request *request, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Notes an annotation for the audit log; the last value of a key counts. Texts are copied. */
 void request_audit(struct request *request, const char *key, struct str value);
-/* Headers "Accept" of HTTP, e.g. application/json;as=Table;v=v1;g=meta.k8s.io. */
-void accept_parse(struct arena *arena, struct str header, struct accept *ret_accept);
 
 /* What an api_ops callback may ask for. */
 struct api_context request_context(struct request *request, struct arena *arena);

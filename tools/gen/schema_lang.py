@@ -22,6 +22,8 @@ and zero differ. Order of fields is the order on output. Words:
     atomic set map(k,...)  list (map, struct) type of server-side apply
     merge merge(key) retain-keys replace     strategic merge patch
     default JSON      static default         enum A|B    allowed values ("" is empty, _ is a space)
+    wire(FORM)        protobuf has a message for these forms of JSON: schema-or-array, schema-or-bool,
+                      schema-or-strings, where a schema is the type around
 
     resource pods Pod namespaced|cluster [served] [virtual]
       singular S / short A B / categories C / verbs V... / subresource NAME [pkg.Kind] VERBS...
@@ -213,7 +215,7 @@ def parse_words(rest):
     while rest:
         match = re.match(r"(default) (\"(?:[^\"\\]|\\.)*\"|[\[{].*?[\]}](?= |$)|\S+)\s*(.*)$", rest) or \
             re.match(r"(enum) (\S+)\s*(.*)$", rest) or \
-            re.match(r"(map|merge)\(([^)]*)\)\s*(.*)$", rest) or \
+            re.match(r"(map|merge|wire)\(([^)]*)\)\s*(.*)$", rest) or \
             re.match(r"(required|keep|atomic|set|merge|retain-keys|replace)()(?= |$)\s*(.*)$", rest)
         if match is None:
             raise SchemaError("unknown word in " + rest)

@@ -27,6 +27,23 @@ def hash_name(name):
     return (n + raw[0] * 5 + raw[n - 1] * 17 + raw[n // 2] * 33) & 0xffff
 
 
+WIRE_TYPE = {"bool": 0, "int32": 0, "int64": 0, "double": 1}
+# What gogo writes for a member without a pointer that is absent. A time, a duration of nothing and
+# free JSON are messages: empty, {1: 0}, and empty.
+WIRE_ZERO = {"string": b"\0", "bool": b"\0", "int32": b"\0", "int64": b"\0", "double": bytes(8),
+             "time": b"\0", "micro-time": b"\0", "duration": b"\x02\x08\0", "any": b"\0", "object": b"\0",
+             "quantity": b"\x03\x0a\x01\x30", "int-or-string": b"\x06\x08\0\x10\0\x1a\0", "bytes": None}
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7f | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
 class Tables:
     def __init__(self, schema):
         self.schema, self.out, self.lists = schema, [], {}
@@ -95,7 +112,8 @@ class Tables:
                 for v in words["enum"].split("|")] if "enum" in words else []
         row = [f".name = {quote(field.name)}", f".name_n = {len(field.name)}",
                f".number = {field.number}", f".outer = {field.outer}", f".type = API_TYPE_{kind}",
-               f".shape = API_SHAPE_{shape.upper()}", f".list = {list_type}",
+               f".shape = API_SHAPE_{shape.upper()}",
+               f".wire = API_WIRE_{words.get('wire', 'plain').replace('-', '_').upper()}", f".list = {list_type}",
                f".flags = {self.flags(field)}", f".index = {index}"]
         if struct_ref != "NULL":
             row.append(f".type_struct = {struct_ref}")
@@ -127,6 +145,80 @@ class Tables:
             slots[at] = index + 1
         return slots
 
+    # ---- protobuf ----
+
+    def wire_tree(self, type_):
+        """The fields of a message in wire order; messages that JSON flattens are lists in it."""
+        top = {}
+        for index, field in enumerate(type_.fields):
+            if field.number == 0:
+                continue
+            level = top
+            for part in [n for n in (field.outer >> 8, field.outer & 0xff) if n]:
+                level = level.setdefault(part, {})
+            level[field.number] = (index, field)
+        return top
+
+    def tag(self, number, field):
+        kind = 2 if field.shape == "map" or field.nested or field.struct is not None else WIRE_TYPE.get(field.type, 2)
+        return number << 3 | kind
+
+    def field_zero(self, number, field):
+        """What is on the wire for the absent field."""
+        if field.shape != "one" or field.pointer:
+            return b""
+        if field.struct is not None:
+            inner = self.tree_zero(self.wire_tree(field.struct))
+            inner = varint(len(inner)) + inner
+        else:
+            inner = WIRE_ZERO[field.type]
+        return b"" if inner is None else varint(self.tag(number, field)) + inner
+
+    def tree_zero(self, tree):
+        out = b""
+        for number, entry in sorted(tree.items()):
+            if isinstance(entry, dict):
+                inner = self.tree_zero(entry)
+                out += varint(number << 3 | 2) + varint(len(inner)) + inner
+            else:
+                out += self.field_zero(number, entry[1])
+        return out
+
+    def message(self, name, tree, count, groups):
+        """One table of steps; `groups` collects the messages inside."""
+        zeros, steps, ranks = b"", [], [0xffff] * count
+        for rank, (number, entry) in enumerate(sorted(tree.items())):
+            if isinstance(entry, dict):
+                inner = f"{name}_{number}"
+                groups.append(self.message(inner, entry, count, groups))
+                steps.append(f"    {{.tag = {number << 3 | 2}, .zero_at = {len(zeros)}, .group = &{inner}}},")
+                zeros += varint(number << 3 | 2) + (lambda z: varint(len(z)) + z)(self.tree_zero(entry))
+            else:
+                index, field = entry
+                ranks[index] = rank
+                steps.append(f"    {{.tag = {self.tag(number, field)}, .zero_at = {len(zeros)}, .field = {index}}},")
+                zeros += self.field_zero(number, field)
+        text = "".join(f"\\{b:03o}" for b in zeros)
+        lines = [f"static const struct api_step {name}_steps[] = {{", *steps, "};",
+                 f"static const uint16_t {name}_ranks[] = {{{', '.join(map(str, ranks))}}};"]
+        grouped = any(isinstance(e, dict) for e in tree.values())
+        lines.append(f"static const struct api_message {name} = {{.steps = {name}_steps, .ranks = {name}_ranks, "
+                     f".zeros = \"{text}\", .count = {len(steps)}, .zero_n = {len(zeros)}, "
+                     f".grouped = {str(grouped).lower()}}};")
+        return "\n".join(lines)
+
+    def wire(self, type_):
+        tree, groups = self.wire_tree(type_), []
+        if type_.proto is None or not (tree or not type_.fields):
+            return "NULL"
+        if not tree:
+            return "&schema_message_empty"
+        name = f"message_{self.ids[type_]}"
+        top = self.message(name, tree, len(type_.fields), groups)
+        for text in groups + [top]:
+            self.add(text)
+        return "&" + name
+
     def type(self, type_):
         i = self.ids[type_]
         if type_.fields:
@@ -142,7 +234,7 @@ class Tables:
                  f".doc = {quote(type_.doc)}, .fields = {f'fields_{i}' if type_.fields else 'NULL'}, "
                  f".count = {len(type_.fields)}, .flags = {' | '.join(flags) or '0'}, "
                  f".slot_mask = {len(slots) - 1}, .slots = slots_{i}, "
-                 f".proto_name = {quote(type_.proto)}, .zero = {quote(self.zero(type_))}}};")
+                 f".proto_name = {quote(type_.proto)}, .message = {self.wire(type_)}, .zero = {quote(self.zero(type_))}}};")
 
     def verbs(self, verbs):
         return " | ".join("API_VERB_" + VERBS[v] for v in verbs) or "0"

@@ -69,16 +69,31 @@ static void drop(struct request *request, struct http_body *body)
     }
 }
 
+/* JSON in the format that was asked for; returns the content type. */
+static const char *reformat(struct request *request, enum accept_format format,
+                            const char *content_type, struct buf *bytes)
+{
+    if (!str_is(str_of(content_type), "application/json")) {
+        return content_type;
+    }
+    if (format == FORMAT_YAML) {
+        return encode_yaml(&request->arena, bytes);
+    }
+    if (format == FORMAT_PROTOBUF) {
+        return encode_protobuf(bytes);
+    }
+    if (request->accept.pretty) {
+        encode_pretty(&request->arena, bytes);
+    }
+    return content_type;
+}
+
 static void answer_bytes(struct request *request, int status, const char *content_type,
                          struct buf *bytes)
 {
     struct header_list list = {0};
     if (is_wanted(request)) {
-        if (request->accept.yaml && str_is(str_of(content_type), "application/json")) {
-            content_type = encode_yaml(&request->arena, bytes);
-        } else if (request->accept.pretty && str_is(str_of(content_type), "application/json")) {
-            encode_pretty(&request->arena, bytes);
-        }
+        content_type = reformat(request, request->accept.format, content_type, bytes);
         size_t size = 0;
         char *taken = buf_take(bytes, &size);
         struct http_body *body = http_body_bytes(taken, size);
@@ -97,17 +112,22 @@ static void answer_object(struct request *request, int status, struct object *ob
 {
     struct buf bytes = BUF_INIT;
     struct render render;
+    const char *content_type = "application/json";
     if (is_wanted(request)) {
         render_init(&render, request);
         if (request->route.subresource != NULL || object->resource != render.resource->storage) {
             render.form = render.form == ACCEPT_TABLE ? ACCEPT_OBJECT : render.form;
         }
         render_object(&render, object, &bytes);
+        if (render.protobuf) {
+            content_type = PROTOBUF_TYPE;
+        } else {
+            buf_char(&bytes, '\n');
+        }
         render_done(&render);
-        buf_char(&bytes, '\n');
     }
     object_unref(object);
-    answer_bytes(request, status, "application/json", &bytes);
+    answer_bytes(request, status, content_type, &bytes);
 }
 
 static void answer_failure(struct request *request, const struct failure *failure)
@@ -119,10 +139,9 @@ static void answer_failure(struct request *request, const struct failure *failur
         return;
     }
     failure_write(failure, &bytes);
-    if (request->accept.pretty) {
-        encode_pretty(&request->arena, &bytes);
-    }
     buf_char(&bytes, '\n');
+    const char *content_type =
+        reformat(request, request->accept.failure_format, "application/json", &bytes);
     int status = failure_status(failure);
     if (failure->retry_after_s > 0) {
         add_header(&list, "retry-after",
@@ -139,7 +158,7 @@ static void answer_failure(struct request *request, const struct failure *failur
     } else {
         free(taken);
     }
-    respond(request, status, "application/json", body, &list);
+    respond(request, status, content_type, body, &list);
     request_free(request);
 }
 
@@ -155,11 +174,14 @@ static void answer_stream(struct request *request, int status, const char *conte
         return;
     }
     bool watch = request->route.verb == VERB_WATCH && request->route.subresource == NULL;
-    if (!watch && (request->accept.yaml || request->accept.pretty_asked)) {
+    bool json = str_is(str_of(content_type), "application/json");
+    if (!watch && json && (request->accept.format == FORMAT_YAML || request->accept.pretty_asked)) {
         content_type = encode_whole(request, &body);
     }
     if (!watch) {
-        body = encode_gzip(body, request->accept.gzip, SIZE_MAX, &list.items[0], &list.count);
+        body = encode_gzip(body, request->accept.gzip,
+                           body->length >= 0 ? (size_t)body->length : SIZE_MAX, &list.items[0],
+                           &list.count);
     }
     respond(request, status, content_type, body, &list);
 }

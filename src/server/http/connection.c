@@ -10,6 +10,7 @@
 #include "base/failpoint.h"
 #include "server/authn/authn.h"
 #include "server/authn/impersonation.h"
+#include "server/http/accept.h"
 #include "server/http/answer.h"
 #include "server/http/call.h"
 #include "server/http/connection.h"
@@ -71,14 +72,14 @@ static bool wants_gzip(struct str accept_encoding)
 
 static void read_accept(struct request *request, const struct http_request *http)
 {
-    accept_parse(&request->arena, header(http, "accept"), &request->accept);
+    accept_read(request, str_copy_in(&request->arena, header(http, "accept")));
     request->accept.gzip = wants_gzip(header(http, "accept-encoding"));
-    request->accept.pretty_asked = request->options.pretty;
+    request->accept.pretty_asked |= request->options.pretty;
     request->accept.pretty =
-        request->options.pretty || (query_get(&request->options, "pretty").p == NULL &&
-                                    (str_starts(request->user_agent, STR("curl")) ||
-                                     str_starts(request->user_agent, STR("Wget")) ||
-                                     str_starts(request->user_agent, STR("Mozilla/5.0"))));
+        request->accept.pretty_asked || (query_get(&request->options, "pretty").p == NULL &&
+                                         (str_starts(request->user_agent, STR("curl")) ||
+                                          str_starts(request->user_agent, STR("Wget")) ||
+                                          str_starts(request->user_agent, STR("Mozilla/5.0"))));
     struct str include = query_get(&request->options, "includeObject");
     request->accept.include = str_is(include, "None")     ? INCLUDE_NONE
                               : str_is(include, "Object") ? INCLUDE_OBJECT
@@ -103,14 +104,14 @@ static int prepare(struct request *request, const struct http_request *http,
     }
     int code =
         query_options_parse(&request->arena, &request->route, query, &request->options, failure);
+    read_accept(request, http);
     if (code == 0) {
-        read_accept(request, http);
         code = impersonate(request, http, failure);
     }
     if (code == 0 && request->accept.bad && request->route.resource != NULL) {
-        code = failure_set(failure, &request->arena, ERR_NOT_ACCEPTABLE,
-                           "only the following media types are accepted: application/json, "
-                           "application/yaml");
+        code =
+            failure_set(failure, &request->arena, ERR_NOT_ACCEPTABLE,
+                        "only the following media types are accepted: %s", accept_types(request));
     }
     return code;
 }

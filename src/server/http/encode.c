@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+#include "api/protobuf.h"
 #include "api/val.h"
 #include "base/mem.h"
 
@@ -37,6 +38,21 @@ const char *encode_yaml(struct arena *arena, struct buf *bytes)
     buf_done(bytes);
     *bytes = out;
     return "application/yaml";
+}
+
+const char *encode_protobuf(struct buf *bytes)
+{
+    struct protobuf_writer writer = {0};
+    struct buf out = BUF_INIT;
+    bool known = protobuf_write_document(&writer, str_trim(buf_view(bytes)), &out);
+    protobuf_writer_done(&writer);
+    if (!known) {
+        buf_done(&out);
+        return "application/json";
+    }
+    buf_done(bytes);
+    *bytes = out;
+    return PROTOBUF_TYPE;
 }
 
 /* ---- a whole body, rewritten ---- */
@@ -86,7 +102,7 @@ const char *encode_whole(struct request *request, struct http_body **body)
     if (!whole->inner_ended) {
         return type; /* too long to rewrite in memory: compact JSON */
     }
-    if (request->accept.yaml) {
+    if (request->accept.format == FORMAT_YAML) {
         type = encode_yaml(&request->arena, &whole->bytes);
     } else {
         encode_pretty(&request->arena, &whole->bytes);

@@ -5,6 +5,9 @@
 /* JSON bytes, rewritten in place. */
 void encode_pretty(struct arena *arena, struct buf *bytes);
 const char *encode_yaml(struct arena *arena, struct buf *bytes); /* returns the content type */
+#define PROTOBUF_TYPE "application/vnd.kubernetes.protobuf"
+/* Stays JSON when its kind has no protobuf form (/version, discovery documents); as above. */
+const char *encode_protobuf(struct buf *bytes);
 /* Reads the whole body (a list that somebody wants as YAML or pretty) and puts one with the
  * rewritten bytes in its place; a list above 16 MiB stays compact JSON. The request stays owned by
  * the new body. Returns the content type.

@@ -189,6 +189,10 @@ void listing_free(struct listing *listing)
 void listing_answer(struct listing *listing)
 {
     struct request *request = listing->request;
+    if (request->accept.format == FORMAT_PROTOBUF && request->accept.form != ACCEPT_TABLE) {
+        list_protobuf_answer(listing);
+        return;
+    }
     request_answer_stream(request, 200, "application/json", list_body_new(listing));
 }
 

@@ -26,7 +26,7 @@ struct watch {
     struct snapshot *snapshot; /* initial events; NULL when they are out */
     struct snapshot_iter iter;
     uint64_t initial_revision;
-    struct buf pending;
+    struct buf pending, document;
     size_t pending_at;
     struct timer timeout, bookmark;
     bool bookmark_due, initial_mark, ended, timed_out, columns_sent;
@@ -68,9 +68,40 @@ bool watch_translate(const struct watch_filter *filter, const struct cache_event
 
 /* ---- writing ---- */
 
+/* Protobuf: WatchEvent {1 type, 2 object {1 document}} behind its length, four bytes, big end
+ * first. */
+static void write_frame(struct watch *watch, const char *type, struct str document)
+{
+    struct buf *out = &watch->pending;
+    size_t n = strlen(type), inner = protobuf_head_size(1, document.n) + document.n;
+    size_t size = protobuf_head_size(1, n) + n + protobuf_head_size(2, inner) + inner;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        buf_char(out, (char)(size >> shift));
+    }
+    protobuf_head(out, 1, n);
+    buf_addz(out, type);
+    protobuf_head(out, 2, inner);
+    protobuf_head(out, 1, document.n);
+    buf_str(out, document);
+}
+
+/* The same of an object that is JSON. */
+static void write_json_frame(struct watch *watch, const char *type, const struct buf *json)
+{
+    struct buf document BUF_CLEANUP = BUF_INIT;
+    protobuf_write_document(&watch->render.writer, buf_view(json), &document);
+    write_frame(watch, type, buf_view(&document));
+}
+
 static void write_event(struct watch *watch, const char *type, const struct object *object)
 {
     struct buf *out = &watch->pending;
+    if (watch->render.protobuf) {
+        buf_clear(&watch->document);
+        render_object(&watch->render, object, &watch->document);
+        write_frame(watch, type, buf_view(&watch->document));
+        return;
+    }
     buf_printf(out, "{\"type\":\"%s\",\"object\":", type);
     if (watch->render.form == ACCEPT_TABLE && watch->columns_sent) {
         render_list_head(&watch->render, out);
@@ -89,23 +120,32 @@ static void write_bookmark(struct watch *watch, uint64_t revision, bool initial)
 {
     FAILPOINT("server.watch-bookmark");
     const struct api_resource *r = watch->render.resource;
-    struct buf *out = &watch->pending;
-    buf_addz(out, "{\"type\":\"BOOKMARK\",\"object\":");
+    struct buf *out = &watch->pending, json BUF_CLEANUP = BUF_INIT;
+    bool protobuf = watch->render.protobuf;
+    if (!protobuf) {
+        buf_addz(out, "{\"type\":\"BOOKMARK\",\"object\":");
+    }
     if (watch->render.form == ACCEPT_TABLE) {
         render_list_head(&watch->render, out);
         buf_printf(out, "{\"resourceVersion\":\"%llu\"},\"columnDefinitions\":null,\"rows\":[]}}\n",
                    (unsigned long long)revision);
         return;
     }
+    out = protobuf ? &json : out;
     if (watch->render.form == ACCEPT_PARTIAL) {
         buf_addz(out, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\"");
     } else {
         buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s%s%s\"", r->kind, r->group,
                    r->group[0] != '\0' ? "/" : "", r->version);
     }
-    buf_printf(out, ",\"metadata\":{\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}}}\n",
+    buf_printf(out, ",\"metadata\":{\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}}",
                (unsigned long long)revision,
                initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+    if (protobuf) {
+        write_json_frame(watch, "BOOKMARK", &json);
+    } else {
+        buf_addz(out, "}\n");
+    }
 }
 
 static void write_error(struct watch *watch, const struct err *err)
@@ -117,10 +157,16 @@ static void write_error(struct watch *watch, const struct err *err)
             &watch->request->arena,
             str_of(err->message[0] != '\0' ? err->message : "too old resource version"));
     }
+    watch->ended = true;
+    if (watch->render.protobuf) {
+        struct buf json BUF_CLEANUP = BUF_INIT;
+        failure_write(&failure, &json);
+        write_json_frame(watch, "ERROR", &json);
+        return;
+    }
     buf_addz(&watch->pending, "{\"type\":\"ERROR\",\"object\":");
     failure_write(&failure, &watch->pending);
     buf_addz(&watch->pending, "}\n");
-    watch->ended = true;
 }
 
 static void produce_initial(struct watch *watch)
@@ -179,6 +225,16 @@ static void reset_pending(struct watch *watch)
     watch->pending_at = 0;
 }
 
+/* Nor the scratch of the protobuf writer. */
+static void forget_scratch(struct watch *watch)
+{
+    if (watch->render.protobuf) {
+        buf_done(&watch->document);
+        buf_done(&watch->render.message);
+        protobuf_writer_done(&watch->render.writer);
+    }
+}
+
 static ssize_t body_read(struct http_body *base, char *out, size_t cap)
 {
     struct watch *watch = container_of(base, struct watch, body);
@@ -204,6 +260,7 @@ static ssize_t body_read(struct http_body *base, char *out, size_t cap)
         if (watch->snapshot != NULL) {
             produce_initial(watch);
         } else if (!produce_live(watch)) {
+            forget_scratch(watch);
             return at > 0 ? (ssize_t)at : watch->ended ? 0 : HTTP_BODY_LATER;
         }
     }
@@ -224,6 +281,7 @@ static void body_free(struct http_body *base)
     timer_stop(&watch->bookmark);
     render_done(&watch->render);
     buf_done(&watch->pending);
+    buf_done(&watch->document);
     atomic_fetch_sub_explicit(&request->server->watches, 1, memory_order_relaxed);
     free(watch);
     request_free(request);
@@ -315,5 +373,9 @@ void verb_watch(struct request *request)
     if (request->options.bookmarks) {
         timer_start(request->loop, &watch->bookmark, BOOKMARK_S * NS_PER_S, on_bookmark);
     }
-    request_answer_stream(request, 200, "application/json", &watch->body);
+    request_answer_stream(request, 200,
+                          watch->render.protobuf
+                              ? "application/vnd.kubernetes.protobuf;stream=watch"
+                              : "application/json",
+                          &watch->body);
 }

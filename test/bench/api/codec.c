@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "api/codec.h"
-#include "api/object.h"
+#include "api/protobuf.h"
 
 static double now(void)
 {
@@ -120,6 +120,16 @@ int main(void)
         }
     }
     report("parse", now() - start, text.n);
+    struct protobuf_writer writer = {0};
+    start = now();
+    for (int i = 0; i < ROUNDS; i++) {
+        buf_clear(&out);
+        if (!protobuf_write_object(&writer, pods->type, object, &out)) {
+            return 1;
+        }
+    }
+    report("to protobuf", now() - start, text.n);
+    protobuf_writer_done(&writer);
     object_unref(object);
     arena_done(&arena);
     buf_done(&text);

@@ -3,8 +3,8 @@
  * control bytes in namespace and name, and a namespace only where the kind has one. */
 #include <stdlib.h>
 
+#include "server/http/accept.h"
 #include "server/options.h"
-#include "server/request.h"
 #include "server/verb/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,14 +48,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct failure failure;
     struct query_options options;
     struct list_token token;
-    struct accept accept;
     if (route_parse(&arena, method, path, query, &route, &err) == 0) {
         check_route(&route);
+        struct request request = {.route = route};
+        accept_read(&request, accept_text);
         if (query_options_parse(&arena, &route, query, &options, &failure) == 0 &&
             list_token_parse(&arena, options.token, &token)) {
             check_key(token.name);
         }
     }
-    accept_parse(&arena, accept_text, &accept);
     return 0;
 }

@@ -13,6 +13,8 @@
  *     save NAME PATH           $NAME in later lines
  *   stream NAME                keep the answer (a watch) open under this name
  *   read NAME                  what it said since; expectations "~" follow
+ * A body with content-type protobuf is written as JSON and sent as protobuf; answers and watches in
+ * protobuf are read back as JSON, so that expectations are the same.
  * Lines that start with '#' are comments.
  */
 #include "../cmocka_all.h"
@@ -21,10 +23,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/protobuf.h"
 #include "base/failpoint.h"
 #include "base/map.h"
 #include "core.h"
 #include "io/file.h"
+#include "wire/protobuf.h"
 
 static const char *folder;
 
@@ -159,6 +163,90 @@ static void expect(struct run *run, struct str raw)
     }
 }
 
+/* ---- protobuf ---- */
+
+/* One document as JSON behind `out`. */
+static void from_protobuf(struct run *run, struct str document, struct buf *out)
+{
+    struct err err = ERR_INIT;
+    struct val *value = NULL;
+    struct protobuf_reader reader, meta;
+    struct protobuf_field field, part;
+    struct str version = STR(""), kind = STR(""), group, rest;
+    if (document.n < 4 || memcmp(document.p, "k8s\0", 4) != 0) {
+        FAIL(run, "%s", "no protobuf document");
+    }
+    protobuf_reader_init(&reader, str_from(document, 4));
+    while (protobuf_next(&reader, &field)) {
+        if (field.number == 1) {
+            protobuf_reader_init(&meta, field.bytes);
+            while (protobuf_next(&meta, &part)) {
+                *(part.number == 1 ? &version : &kind) = part.bytes;
+            }
+        }
+    }
+    schema_split_version(str_is(version, "meta.k8s.io/v1") ? STR("v1") : version, &group, &rest);
+    const struct api_struct *type = schema_object_type(group, rest, kind);
+    if (codec_decode(&run->arena, type, CODEC_PROTOBUF, document, CODEC_STRICT, NULL, &value,
+                     &err) != 0) {
+        FAIL(run, "%.*s %.*s: %s", STR_ARG(version), STR_ARG(kind), err.message);
+    }
+    codec_write(type, value, out);
+}
+
+/* Frames of a watch as its JSON has them: {"type":...,"object":...} a line. */
+static void from_frames(struct run *run, struct str bytes, struct buf *out)
+{
+    while (bytes.n >= 4) {
+        const unsigned char *u = (const unsigned char *)bytes.p;
+        size_t size = (size_t)u[0] << 24 | (size_t)u[1] << 16 | (size_t)u[2] << 8 | u[3];
+        struct protobuf_reader reader, raw;
+        struct protobuf_field field, part;
+        if (size > bytes.n - 4) {
+            FAIL(run, "a frame of %zu bytes is cut", size);
+        }
+        protobuf_reader_init(&reader, str_at(bytes.p + 4, size));
+        while (protobuf_next(&reader, &field)) {
+            if (field.number == 1) {
+                buf_printf(out, "{\"type\":\"%.*s\",\"object\":", STR_ARG(field.bytes));
+                continue;
+            }
+            protobuf_reader_init(&raw, field.bytes);
+            if (field.number == 2 && protobuf_next(&raw, &part) && part.number == 1) {
+                from_protobuf(run, part.bytes, out);
+            }
+        }
+        buf_addz(out, "}\n");
+        bytes = str_from(bytes, 4 + size);
+    }
+}
+
+static void read_protobuf(struct run *run, struct core_answer *answer)
+{
+    struct str headers = buf_view(&answer->headers);
+    struct buf json = BUF_INIT;
+    if (str_contains(headers, STR("vnd.kubernetes.protobuf;stream=watch\n"))) {
+        from_frames(run, buf_view(&answer->body), &json);
+    } else if (str_contains(headers, STR("vnd.kubernetes.protobuf\n"))) {
+        from_protobuf(run, buf_view(&answer->body), &json);
+    } else {
+        return;
+    }
+    buf_done(&answer->body);
+    answer->body = json;
+}
+
+static void send_protobuf(struct run *run, struct http_request *http)
+{
+    struct protobuf_writer writer = {0};
+    struct buf out BUF_CLEANUP = BUF_INIT;
+    if (!protobuf_write_document(&writer, http->body, &out)) {
+        FAIL(run, "the body has no protobuf form: %.*s", STR_ARG(http->body));
+    }
+    http->body = str_copy_in(&run->arena, buf_view(&out));
+    protobuf_writer_done(&writer);
+}
+
 static void send(struct run *run, struct str request_line)
 {
     struct http_header headers[16];
@@ -190,8 +278,13 @@ static void send(struct run *run, struct str request_line)
         FAIL(run, "%s", "a request without => STATUS");
     }
     http.body = str_trim(substitute(run, buf_view(&body)));
+    if (http.body.n > 0 && str_is(http_header_get(headers, http.header_count, STR("content-type")),
+                                  "application/vnd.kubernetes.protobuf")) {
+        send_protobuf(run, &http);
+    }
     core_answer_done(&run->core, &run->answer);
     core_call(&run->core, run->identity, &http, &run->answer);
+    read_protobuf(run, &run->answer);
     run->current = &run->answer;
     run->value = NULL;
     val_parse_json(&run->arena, str_copy_in(&run->arena, str_trim(buf_view(&run->answer.body))),
@@ -249,6 +342,7 @@ static void step(struct run *run, struct str line)
         run->current = map_get(&run->streams, rest);
         assert_non_null(run->current);
         core_read(&run->core, run->current);
+        read_protobuf(run, run->current);
     } else {
         expect(run, line);
     }
