@@ -122,8 +122,8 @@ void api_prepare(struct api_context *ctx, const struct api_resource *resource, s
     prepare_metadata_update(ctx, object, old);
     if (status) {
         keep_all_but_status(ctx, object, old);
-    } else if (has_status(resource)) {
-        keep(ctx->arena, object, old, STR("status"));
+    } else if (has_status(resource) && ctx->subresource[0] == '\0') {
+        keep(ctx->arena, object, old, STR("status")); /* others keep what they must themselves */
     }
     if (resource->ops->prepare_update != NULL) {
         resource->ops->prepare_update(ctx, object, old);

@@ -92,3 +92,9 @@ void warn_range(struct api_context *ctx, const struct path *path, struct str val
 bool check_wildcard_domain(struct field_errors *errors, const struct path *path, struct str value);
 /* "acme.io/foo": a domain and a path. */
 bool check_domain_path(struct field_errors *errors, const struct path *path, struct str value);
+
+/* metav1.Condition, and a list of them (validation_condition.c). */
+void check_condition(struct field_errors *errors, const struct path *path,
+                     const struct val *condition);
+void check_conditions(struct field_errors *errors, const struct path *path,
+                      const struct val *conditions);

@@ -47,6 +47,11 @@ static void find_known(struct known_resources *k)
         .priority_classes = known("scheduling.k8s.io", "v1", "priorityclasses"),
         .runtime_classes = known("node.k8s.io", "v1", "runtimeclasses"),
         .storage_classes = known("storage.k8s.io", "v1", "storageclasses"),
+        .signing_requests = known("certificates.k8s.io", "v1", "certificatesigningrequests"),
+        .trust_bundles = known("certificates.k8s.io", "v1", "clustertrustbundles"),
+        .pod_certificates = known("certificates.k8s.io", "v1", "podcertificaterequests"),
+        .ingresses = known("networking.k8s.io", "v1", "ingresses"),
+        .ingress_classes = known("networking.k8s.io", "v1", "ingressclasses"),
     };
 }
 

@@ -122,7 +122,7 @@ static void track(struct request *request, struct change *change, struct val *ob
 {
     struct arena *arena = &change->arena;
     struct str subresource = route_subresource(&request->route);
-    bool status = str_is(subresource, "status");
+    bool status = str_is(subresource, "status") || str_is(subresource, "approval");
     bool has_status = schema_subresource(change->resource, STR("status")) != NULL;
     struct str hidden = status ? STR("spec") : STR("status");
     struct val *kept = NULL;
