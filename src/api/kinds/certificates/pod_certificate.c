@@ -4,8 +4,8 @@
  * Left to others: who may sign, and for which pods a node may ask (server/admission).
  */
 #include "api/kinds/cells.h"
-#include "api/kinds/certificates/signer.h"
 #include "api/kinds/kinds.h"
+#include "api/kinds/signer.h"
 #include "api/semantic.h"
 #include "base/clock.h"
 #include "pki/foreign.h"
@@ -132,7 +132,7 @@ static void request_validate_create(struct api_context *ctx, const struct val *r
     const struct val *expiration = val_get(spec, "maxExpirationSeconds");
     struct str signer = val_text(val_get(spec, "signerName"));
     int64_t seconds = val_int(expiration, 0);
-    int64_t max = signer_is_kubernetes(signer) ? EXPIRATION_MAX_KUBERNETES : EXPIRATION_MAX;
+    int64_t max = signer_is_built_in(signer) ? EXPIRATION_MAX_KUBERNETES : EXPIRATION_MAX;
     signer_name_check(errors, AT(path, "signerName"), signer);
     user_annotations_check(errors, AT(path, "unverifiedUserAnnotations"),
                            val_get(spec, "unverifiedUserAnnotations"));

@@ -4,8 +4,8 @@
  * Left to others: who asks, and who may approve and sign (server/admission/certificates.c).
  */
 #include "api/kinds/cells.h"
-#include "api/kinds/certificates/signer.h"
 #include "api/kinds/kinds.h"
+#include "api/kinds/signer.h"
 #include "api/semantic.h"
 #include "base/clock.h"
 #include "pki/foreign.h"

@@ -1,7 +1,7 @@
 /* trust_bundle.c: ClusterTrustBundle: certificates to trust, for all of the cluster. */
 #include "api/kinds/cells.h"
-#include "api/kinds/certificates/signer.h"
 #include "api/kinds/kinds.h"
+#include "api/kinds/signer.h"
 #include "base/map.h"
 #include "pki/foreign.h"
 
