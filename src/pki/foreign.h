@@ -27,7 +27,7 @@ struct foreign_certificate {
 };
 struct foreign_request {
     enum foreign_key key;
-    int key_bits;  /* RSA: size of the modulus; EC: of the field */
+    int key_bits;   /* RSA: size of the modulus; EC: of the field */
     bool signature; /* the request is signed with its own key */
     struct str common_name;
     const struct str *organizations, *dns_names, *addresses, *emails, *uris;
