@@ -97,17 +97,8 @@ static bool term_holds(const struct val *term, const struct val *node)
     return val_count(expressions) + val_count(fields) > 0; /* an empty term selects nothing */
 }
 
-bool node_affinity_allows(const struct val *pod_spec, const struct val *node)
+static bool terms_allow(const struct val *required, const struct val *node)
 {
-    const struct val *labels = val_path(node, "metadata.labels");
-    VAL_EACH (it, val_get(pod_spec, "nodeSelector")) {
-        const struct val *have = val_get_str(labels, it->key);
-        if (have == NULL || !str_eq(val_text(have), it->text)) {
-            return false;
-        }
-    }
-    const struct val *required =
-        val_path(pod_spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
     if (val_absent(required)) {
         return true;
     }
@@ -117,4 +108,23 @@ bool node_affinity_allows(const struct val *pod_spec, const struct val *node)
         }
     }
     return false;
+}
+
+bool volume_node_allows(const struct val *volume, const struct val *node)
+{
+    return terms_allow(val_path(volume, "spec.nodeAffinity.required"), node);
+}
+
+bool node_affinity_allows(const struct val *pod_spec, const struct val *node)
+{
+    const struct val *labels = val_path(node, "metadata.labels");
+    VAL_EACH (it, val_get(pod_spec, "nodeSelector")) {
+        const struct val *have = val_get_str(labels, it->key);
+        if (have == NULL || !str_eq(val_text(have), it->text)) {
+            return false;
+        }
+    }
+    return terms_allow(
+        val_path(pod_spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"),
+        node);
 }

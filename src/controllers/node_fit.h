@@ -13,3 +13,5 @@ bool tolerations_cover(const struct val *tolerations, const struct val *taints, 
 /* spec.nodeSelector and affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution of a
  * pod spec against a node. */
 bool node_affinity_allows(const struct val *pod_spec, const struct val *node);
+/* spec.nodeAffinity of a PersistentVolume against a node. */
+bool volume_node_allows(const struct val *volume, const struct val *node);

@@ -9,6 +9,7 @@ const struct controller *const controllers_table[] = {
     &controller_statefulset,
     &controller_daemonset,
     &controller_disruption,
+    &controller_persistent_volume_binder,
     &controller_endpointslice,
     &controller_endpoints,
     &controller_endpointslice_mirror,

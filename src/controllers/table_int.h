@@ -12,6 +12,7 @@ extern const struct controller controller_job;
 extern const struct controller controller_job_ttl;
 extern const struct controller controller_namespace;
 extern const struct controller controller_node_life;
+extern const struct controller controller_persistent_volume_binder;
 extern const struct controller controller_pod_gc;
 extern const struct controller controller_cron_job;
 extern const struct controller controller_daemonset;

@@ -1,4 +1,5 @@
 /* cluster.c: namespaces, priority classes, the Service kubernetes and its endpoints. */
+#include "api/volume_binding.h"
 #include "server/addresses.h"
 #include "server/bootstrap/bootstrap.h"
 #include "server/server_int.h"
@@ -39,6 +40,20 @@ static void add_priorities(struct bootstrap_list *list)
     add_json(list, bootstrap_add(list, resource, STR_NONE, STR("system-cluster-critical")),
              "{\"value\":2000000000,\"description\":\"For pods that the cluster needs, wherever "
              "they run.\"}");
+}
+
+/* Where nobody says otherwise, a claim becomes a folder on the node of its first pod. */
+static void add_storage_class(struct bootstrap_list *list)
+{
+    const struct api_resource *resource =
+        schema_resource(STR("storage.k8s.io"), STR("v1"), STR("storageclasses"));
+    struct bootstrap_object *class = bootstrap_add(list, resource, STR_NONE, STR(LOCAL_CLASS));
+    add_json(list, class,
+             "{\"provisioner\":\"" LOCAL_PROVISIONER "\",\"reclaimPolicy\":\"Delete\","
+             "\"volumeBindingMode\":\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true}");
+    struct val *meta = val_get(class->value, "metadata");
+    val_set_text(list->arena, val_make_object(list->arena, meta, STR("annotations")),
+                 STR("storageclass.kubernetes.io/is-default-class"), STR("true"));
 }
 
 static void add_service(struct bootstrap_list *list)
@@ -108,6 +123,7 @@ void bootstrap_add_cluster(struct bootstrap_list *list)
 {
     add_namespaces(list);
     add_priorities(list);
+    add_storage_class(list);
     add_service(list);
     add_endpoints(list);
 }

@@ -70,10 +70,3 @@ void optional_cell(struct api_context *ctx, struct val *cells, const struct val 
 {
     cell_text(ctx, cells, val_absent(value) ? STR("<unset>") : val_text(value));
 }
-
-struct str storage_class_of(const struct val *object)
-{
-    const struct val *old = val_get(val_path(object, "metadata.annotations"),
-                                    "volume.beta.kubernetes.io/storage-class");
-    return val_text(old != NULL ? old : val_path(object, "spec.storageClassName"));
-}

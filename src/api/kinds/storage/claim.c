@@ -9,6 +9,7 @@
 #include "api/kinds/storage/storage.h"
 #include "api/quantity.h"
 #include "api/semantic.h"
+#include "api/volume_binding.h"
 #include "api/warning.h"
 
 static const char class_annotation[] = "volume.beta.kubernetes.io/storage-class";
@@ -396,7 +397,7 @@ static void columns(struct api_context *ctx, const struct val *claim, struct val
     cell_text(ctx, cells, volume);
     cell_text(ctx, cells, volume.n == 0 ? STR("") : capacity.n > 0 ? capacity : STR("0"));
     access_modes_cell(ctx, volume.n > 0 ? val_get(status, "accessModes") : NULL, cells);
-    cell_text(ctx, cells, storage_class_of(claim));
+    cell_text(ctx, cells, volume_class_of(claim));
     optional_cell(ctx, cells, val_get(spec, "volumeAttributesClassName"));
     cell_age(ctx, cells, claim);
     optional_cell(ctx, cells, val_get(spec, "volumeMode"));

@@ -6,6 +6,7 @@
 #include "api/kinds/storage/storage.h"
 #include "api/quantity.h"
 #include "api/semantic.h"
+#include "api/volume_binding.h"
 #include "base/clock.h"
 
 /* In the order in which they are looked at: of two, the later one is too many. */
@@ -310,7 +311,7 @@ static void columns(struct api_context *ctx, const struct val *volume, struct va
         cell_format(ctx, cells, "%.*s/%.*s", STR_ARG(val_text(val_get(claim, "namespace"))),
                     STR_ARG(val_text(val_get(claim, "name"))));
     }
-    cell_text(ctx, cells, storage_class_of(volume));
+    cell_text(ctx, cells, volume_class_of(volume));
     optional_cell(ctx, cells, val_get(spec, "volumeAttributesClassName"));
     cell_text(ctx, cells, val_text(val_path(volume, "status.reason")));
     cell_age(ctx, cells, volume);

@@ -28,8 +28,6 @@ void access_modes_cell(struct api_context *ctx, const struct val *modes, struct 
 void phase_cell(struct api_context *ctx, const struct val *object, struct val *cells);
 /* "<unset>" when it is absent. */
 void optional_cell(struct api_context *ctx, struct val *cells, const struct val *value);
-/* spec.storageClassName, or the annotation that was before it. */
-struct str storage_class_of(const struct val *object);
 
 /* A CSI driver's name: a DNS subdomain in any case, 63 bytes. */
 void csi_driver_name_check(struct field_errors *errors, const struct path *path, struct str name);
