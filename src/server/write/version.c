@@ -1,6 +1,7 @@
 /* version.c: conversion between the versions of a kind. */
 #include "server/write/version.h"
 
+#include "api/kinds/policy/autoscaler.h"
 #include "server/request.h"
 
 struct move { /* a member that has another name in the other version */
@@ -49,6 +50,33 @@ static void retype(struct arena *arena, const struct api_resource *resource, str
     codec_apply_schema(arena, resource->type, value, CODEC_IGNORE, NULL, NULL);
 }
 
+static bool is_autoscaler(const struct api_resource *resource)
+{
+    return str_is(str_of(resource->kind), "HorizontalPodAutoscaler");
+}
+
+/* The tape in the other version, untyped and without kind and version. */
+static struct val *converted(struct arena *arena, const struct api_resource *resource,
+                             struct val *value, bool to_store)
+{
+    if (is_event(resource)) {
+        move_members(value, event_moves, sizeof event_moves / sizeof *event_moves, to_store);
+        return value;
+    }
+    if (is_autoscaler(resource)) {
+        struct val *other =
+            to_store ? autoscaler_to_v2(arena, value) : autoscaler_to_v1(arena, value);
+        struct val *whole = val_new(arena, VAL_OBJECT);
+        val_set_text(arena, whole, STR("kind"), str_of(resource->kind));
+        val_set_text(arena, whole, STR("apiVersion"), STR("")); /* its place; retype() fills it */
+        VAL_EACH (it, other) {
+            val_set(whole, it->key, val_copy(arena, it));
+        }
+        return whole;
+    }
+    return value;
+}
+
 struct object *version_store(struct arena *arena, const struct api_resource *resource,
                              struct val *value)
 {
@@ -56,10 +84,7 @@ struct object *version_store(struct arena *arena, const struct api_resource *res
     if (storage == resource) {
         return object_new(storage, value, 0);
     }
-    struct val *copy = val_copy(arena, value);
-    if (is_event(resource)) {
-        move_members(copy, event_moves, sizeof event_moves / sizeof *event_moves, true);
-    }
+    struct val *copy = converted(arena, resource, val_copy(arena, value), true);
     retype(arena, storage, copy);
     return object_new(storage, copy, 0);
 }
@@ -71,9 +96,7 @@ struct val *version_decode(struct arena *arena, const struct api_resource *resou
     if (object->resource == resource) {
         return value;
     }
-    if (is_event(resource)) {
-        move_members(value, event_moves, sizeof event_moves / sizeof *event_moves, false);
-    }
+    value = converted(arena, resource, value, false);
     retype(arena, resource, value);
     return value;
 }

@@ -158,8 +158,6 @@ static void size_check(struct field_errors *errors, const struct path *path,
         field_required(errors, path, "");
     } else if (quantity_parse(val_text(amount), &q) && q.nano <= 0) {
         field_invalid(errors, path, val_text(amount), "must be greater than zero");
-    } else if (quantity_parse(val_text(amount), &q) && q.nano % 1000000000 != 0) {
-        field_invalid(errors, path, val_text(amount), "must be an integer");
     }
 }
 
@@ -354,8 +352,6 @@ static void amounts_check(struct field_errors *errors, const struct path *path,
         if (q.nano < 0) {
             field_invalid(errors, AT_KEY(path, it->key), val_text(it),
                           "must be a valid resource quantity");
-        } else if (allocated && q.nano % 1000000000 != 0) {
-            field_invalid(errors, AT_KEY(path, it->key), val_text(it), "must be an integer");
         }
     }
 }

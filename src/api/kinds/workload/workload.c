@@ -23,7 +23,7 @@ void workload_selector_check(struct field_errors *errors, const struct path *pat
     } else {
         check_label_selector(errors, at, selector);
         bool broken = selector_from_val(errors->arena, selector, &parsed, NULL) != 0;
-        if (broken && errors->count == before) {
+        if (broken && strcmp(kind, "daemonset") != 0) {
             field_invalid_val(errors, at, selector, "invalid label selector");
         }
         if (broken || errors->count > before) {
