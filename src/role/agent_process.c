@@ -23,6 +23,7 @@
 #include "network/network.h"
 #include "node/agent.h"
 #include "role/handoff.h"
+#include "role/renewal.h"
 #include "role/reverse.h"
 #include "role/signals.h"
 #include "role/supervisor.h"
@@ -39,6 +40,7 @@ struct agent_process {
     struct agent *agent;
     struct listener *listener;
     struct reverse *reverse;
+    struct renewal *renewal;
     struct signals *signals;
     struct timer ended, trim;
 };
@@ -182,6 +184,19 @@ static void watch_own_pods(struct agent_process *p)
     gpu_set_pods(p->gpu, informers_get_filtered(p->informers, &mine));
 }
 
+static int open_renewal(struct agent_process *p, struct str api, struct err *err)
+{
+    struct renewal_options options = {.loop = p->loop,
+                                      .options = &p->handoff.options,
+                                      .address = api,
+                                      .certificate_pem = handoff_get_text(&p->handoff, "node.crt"),
+                                      .client_tls = p->client_tls,
+                                      .server_tls = p->server_tls,
+                                      .keep = handoff_get_text(&p->handoff, "joined").n > 0};
+    p->renewal = renewal_start(&options, err);
+    return p->renewal == NULL ? (int)err->code : 0;
+}
+
 static int open_all(struct agent_process *p, struct err *err)
 {
     struct str api = handoff_get_text(&p->handoff, "api");
@@ -201,6 +216,7 @@ static int open_all(struct agent_process *p, struct err *err)
         p->listener = listener_new(p->loop, handoff_get_fd(&p->handoff, "kubelet", 0),
                                    p->server_tls, &accept_ops, p);
         p->reverse = reverse_start(p->loop, p->agent, api, p->client_tls);
+        rc = open_renewal(p, api, err);
     }
     return rc;
 }
@@ -222,6 +238,7 @@ static void on_signal(void *ctx, int signal)
         signals_print(&text);
     } else if (p->agent != NULL) { /* containers, rules and DNS answers of the kernel stay */
         reverse_stop(p->reverse);
+        renewal_stop(p->renewal);
         agent_stop(p->agent);
         p->agent = NULL;
         network_free(p->network);

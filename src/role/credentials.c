@@ -8,8 +8,6 @@
 #include "base/random.h"
 #include "io/file.h"
 
-enum { SKEW_S = 300 }; /* certificates are valid a little before they are made: clocks differ */
-
 static int64_t days_from_now(int days)
 {
     return clock_wall(clock_real()) + (int64_t)days * 86400 * NS_PER_S;
@@ -45,7 +43,7 @@ static int make(const char *dir, struct err *err)
     int rc = key_generate(&ca_key, err);
     rc = rc != 0 ? rc : key_generate(&sa_key, err);
     rc = rc != 0 ? rc
-                 : certificate_new_ca(ca_key, STR("cox-ca"), now - SKEW_S * NS_PER_S,
+                 : certificate_new_ca(ca_key, STR("cox-ca"), now - CERTIFICATE_SKEW_S * NS_PER_S,
                                       days_from_now(CA_DAYS), random_real(), &ca, err);
     rc = rc != 0 ? rc : certificate_write_pem(ca, &ca_pem, err);
     rc = rc != 0 ? rc : key_write_pem(ca_key, &ca_key_pem, err);
@@ -152,8 +150,10 @@ int credentials_issue(const struct certificate *ca, const struct key *ca_key,
         .addresses = addresses,
         .address_count = split(request->addresses, addresses, 32),
         .usage = request->usage,
-        .not_before_ns = clock_wall(clock_real()) - SKEW_S * NS_PER_S,
-        .not_after_ns = days_from_now(request->days),
+        .not_before_ns = clock_wall(clock_real()) - CERTIFICATE_SKEW_S * NS_PER_S,
+        .not_after_ns = request->seconds > 0
+                            ? clock_wall(clock_real()) + request->seconds * NS_PER_S
+                            : days_from_now(request->days),
     };
     int rc = key_generate(&key, err);
     rc = rc != 0 ? rc

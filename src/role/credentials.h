@@ -18,7 +18,9 @@ struct credentials {
     bool made;            /* this start was the first */
 };
 
-enum { ADMIN_DAYS = 7, CA_DAYS = 3650, NODE_DAYS = 365, SERVER_DAYS = 365 };
+enum { ADMIN_DAYS = 7, CA_DAYS = 3650, SERVER_DAYS = 365 };
+/* Certificates are valid a little before they are made: clocks differ. */
+enum { CERTIFICATE_SKEW_S = 300 };
 
 /* Reads them, making all that is missing when none is there. A set with holes is ERR_INVALID: it
  * says which file is gone. */
@@ -32,6 +34,7 @@ struct issue_request {
     int usage;                            /* enum certificate_usage bits */
     struct str names, addresses;
     int days;
+    int64_t seconds; /* instead of days, when not 0 */
 };
 int credentials_issue(const struct certificate *ca, const struct key *ca_key,
                       const struct issue_request *request, struct buf *ret_certificate_pem,

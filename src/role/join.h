@@ -3,11 +3,11 @@
  * The agent's side asks GET /cox/v1/ca without trust, checks that the certificate's key has the
  * hash of the token, then dials again trusting only that CA and sends the token and a signing
  * request to POST /cox/v1/join. The answer is its certificate (system:node:NAME) and pod range. All
- * of it is kept in config_dir (node.crt, node.key, ca.crt, join.json), so that later starts need no
- * token.
+ * of it is kept in config_dir (ca.crt, node.pem, node.cidr, node.api), so that later starts need no
+ * token. node.pem is certificate and key in one file: they change together (renewal.h).
  *
- * The server's side keeps hashes of tokens: single use, 1 h, compared in constant time. They live
- * in memory: a restarted server knows none of them.
+ * The server's side: tokens are join_tokens.h's. A name that a Ready node has is refused; one whose
+ * node is NotReady or gone is given to whoever has a token.
  */
 #pragma once
 #include "base/err.h"
@@ -23,6 +23,13 @@ struct join_result {
  * CA), ERR_UNAVAILABLE. */
 int join_cluster(const struct options *options, struct join_result *ret_result, struct err *err);
 void join_result_done(struct join_result *result);
+/* What is kept may be newer than what was read at the start: the agent renews it. */
+void join_reread(const struct options *options, struct join_result *result);
+/* A new key and a signing request of it. */
+int join_signing_request(const struct certificate_options *wanted, struct buf *ret_key_pem,
+                         struct buf *ret_csr, struct err *err);
+int join_keep_identity(const char *config_dir, struct str certificate_pem, struct str key_pem,
+                       struct err *err);
 
 struct server;
 struct join_server;

@@ -1,32 +1,25 @@
-/* join_server.c: the server's side of joining: tokens, the signature, a pod range for the node. See
- * join.h.
+/* join_server.c: the server's side of joining: the signature and a pod range for the node, and
+ * renewal of its certificate. See join.h.
  *
- * Endpoints run on any I/O loop: tokens and ranges handed out are behind one mutex. A pod range is
- * free when no Node has it and it was not handed out in this process to another name; the same name
- * gets the same one again.
+ * Endpoints run on any I/O loop: ranges handed out are behind a mutex. A pod range is free when no
+ * Node has it and it was not handed out in this process to another name; the same name gets the
+ * same one again.
  */
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/names.h"
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/random.h"
-#include "base/vec.h"
-#include "pki/digest.h"
 #include "role/credentials.h"
 #include "role/join.h"
+#include "role/join_tokens.h"
+#include "server/identity.h"
 #include "server/server.h"
-
-enum { TOKENS_MAX = 256, TOKEN_LIFE_S = 3600, TOKEN_ID_SIZE = 9 };
-
-struct join_token {
-    char id[TOKEN_ID_SIZE];
-    unsigned char hash[DIGEST_SIZE];
-    int64_t ends_mono_ns;
-};
 
 struct join_server {
     pthread_mutex_t lock;
@@ -34,10 +27,15 @@ struct join_server {
     const struct certificate *ca;
     const struct key *ca_key;
     const struct options *options;
-    struct {
-        VEC_OF(struct join_token);
-    } tokens;
+    struct join_tokens *tokens;
     struct map ranges; /* node name -> (index + 1) of its /24 */
+};
+
+struct join_call { /* one that waits for the store; in the call's arena */
+    struct join_server *join;
+    struct endpoint_call *call;
+    struct str node, request;
+    char range[32];
 };
 
 static void answer_error(struct endpoint_call *call, enum err_code code, const char *message)
@@ -65,73 +63,42 @@ static void on_ca(void *ctx, struct endpoint_call *call)
     endpoint_answer(call, 200, "application/x-pem-file", buf_view(&pem));
 }
 
-static void drop_old(struct join_server *join, int64_t now)
+static void on_token_made(void *ctx, const char *token, const struct err *err)
 {
-    for (size_t i = 0; i < join->tokens.count;) {
-        if (join->tokens.items[i].ends_mono_ns <= now) {
-            vec_remove_swap(&join->tokens, i);
-        } else {
-            i++;
-        }
-    }
-}
-
-static void on_tokens(void *ctx, struct endpoint_call *call)
-{
-    struct join_server *join = ctx;
-    char secret[TOKEN_TEXT_SIZE];
-    struct join_token token = {0};
-    if (!str_is(call->method, "POST")) {
-        answer_error(call, ERR_METHOD, "POST makes a token; tokens cannot be read");
-        return;
-    }
-    int64_t now = clock_mono(loop_clock(call->loop));
-    random_suffix(random_real(), TOKEN_ID_SIZE - 1, token.id);
-    token_random(random_real(), secret);
-    token_hash(str_of(secret), token.hash);
-    token.ends_mono_ns = now + TOKEN_LIFE_S * NS_PER_S;
-    pthread_mutex_lock(&join->lock);
-    drop_old(join, now);
-    bool room = join->tokens.count < TOKENS_MAX;
-    if (room) {
-        *vec_push(&join->tokens) = token;
-    }
-    pthread_mutex_unlock(&join->lock);
-    if (!room) {
-        answer_error(call, ERR_TOO_MANY,
-                     "256 tokens are waiting to be used: use them, or wait until they end (1 h)");
+    struct join_call *made = ctx;
+    struct join_server *join = made->join;
+    struct endpoint_call *call = made->call;
+    struct buf out BUF_CLEANUP = BUF_INIT;
+    if (token == NULL) {
+        answer_error(call, err->code, err->message);
         return;
     }
     const char *host = join->options->node_ip[0] != '\0' ? join->options->node_ip : "127.0.0.1";
     struct str hash = certificate_key_hash(join->ca);
     struct val *body = val_new(call->arena, VAL_OBJECT);
-    struct buf out BUF_CLEANUP = BUF_INIT;
-    val_set_text(
-        call->arena, body, STR("token"),
-        str_of(arena_printf(call->arena, "https://%s:%lld#%s.%s.%.*s", host,
-                            (long long)join->options->api_port, token.id, secret, STR_ARG(hash))));
-    val_set_int(call->arena, body, STR("expiresInSeconds"), TOKEN_LIFE_S);
+    val_set_text(call->arena, body, STR("token"),
+                 str_of(arena_printf(call->arena, "https://%s:%lld#%s.%.*s", host,
+                                     (long long)join->options->api_port, token, STR_ARG(hash))));
+    val_set_int(call->arena, body, STR("expiresInSeconds"), JOIN_TOKEN_SECONDS);
     val_write_json(body, &out);
     endpoint_answer(call, 201, "application/json", buf_view(&out));
 }
 
-/* Takes the token out when it is right: it works once. */
-static bool token_use(struct join_server *join, struct str id, struct str secret, int64_t now)
+static struct join_call *join_call_new(struct join_server *join, struct endpoint_call *call)
 {
-    unsigned char hash[DIGEST_SIZE];
-    bool right = false;
-    token_hash(secret, hash);
-    drop_old(join, now);
-    for (size_t i = 0; i < join->tokens.count && !right; i++) {
-        struct join_token *token = &join->tokens.items[i];
-        if (str_is(id, token->id) &&
-            digest_equal(str_at((char *)hash, sizeof hash),
-                         str_at((char *)token->hash, sizeof token->hash))) {
-            vec_remove_swap(&join->tokens, i);
-            right = true;
-        }
+    struct join_call *made = arena_new(call->arena, struct join_call);
+    *made = (struct join_call){.join = join, .call = call};
+    return made;
+}
+
+static void on_tokens(void *ctx, struct endpoint_call *call)
+{
+    struct join_server *join = ctx;
+    if (!str_is(call->method, "POST")) {
+        answer_error(call, ERR_METHOD, "POST makes a token; tokens cannot be read");
+        return;
     }
-    return right;
+    join_token_make(join->tokens, call->loop, on_token_made, join_call_new(join, call));
 }
 
 /* The /24 number `index` of the cluster's pod range; false past its end. */
@@ -215,8 +182,9 @@ static int sign(struct join_server *join, struct str node, struct str request_pe
     options.organizations = &group;
     options.organization_count = 1;
     options.usage = CERTIFICATE_CLIENT | CERTIFICATE_SERVER;
-    options.not_before_ns = clock_wall(clock_real()) - 300 * NS_PER_S;
-    options.not_after_ns = clock_wall(clock_real()) + (int64_t)NODE_DAYS * 86400 * NS_PER_S;
+    options.not_before_ns = clock_wall(clock_real()) - CERTIFICATE_SKEW_S * NS_PER_S;
+    options.not_after_ns =
+        clock_wall(clock_real()) + join->options->node_certificate_seconds * NS_PER_S;
     rc = certificate_issue(join->ca, join->ca_key, signing_request_key(request), &options,
                            random_real(), &certificate, err);
     rc = rc != 0 ? rc : certificate_write_pem(certificate, ret_pem, err);
@@ -225,42 +193,113 @@ static int sign(struct join_server *join, struct str node, struct str request_pe
     return rc;
 }
 
+static void answer_signed(struct join_server *join, struct endpoint_call *call, struct str node,
+                          struct str request, const char *range)
+{
+    struct buf pem BUF_CLEANUP = BUF_INIT, json BUF_CLEANUP = BUF_INIT;
+    struct val *out = val_new(call->arena, VAL_OBJECT);
+    struct err err = ERR_INIT;
+    if (sign(join, node, request, &pem, &err) != 0) {
+        answer_error(call, err.code, err.message);
+        return;
+    }
+    val_set_text(call->arena, out, STR("certificate"), buf_view(&pem));
+    if (range != NULL) {
+        val_set_text(call->arena, out, STR("podCIDR"), str_of(range));
+    }
+    val_write_json(out, &json);
+    endpoint_answer(call, 201, "application/json", buf_view(&json));
+}
+
+static void on_token_used(void *ctx, const struct err *err)
+{
+    struct join_call *joining = ctx;
+    if (err->code != 0) {
+        answer_error(joining->call, err->code, err->message);
+        return;
+    }
+    answer_signed(joining->join, joining->call, joining->node, joining->request, joining->range);
+}
+
+/* A name belongs to the node that is Ready under it. */
+static bool is_ready(struct join_server *join, struct str name)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct object *node =
+        cache_get(join->cache, schema_kind(STR(""), STR("v1"), STR("Node")), STR_NONE, name);
+    if (node == NULL) {
+        return false;
+    }
+    const struct val *conditions = val_path(object_decode(node, &arena), "status.conditions");
+    const struct val *ready = val_find(conditions, "type", STR("Ready"));
+    bool yes = str_is(val_text(val_get(ready, "status")), "True");
+    object_unref(node);
+    return yes;
+}
+
+/* Everything that can be wrong is found before the token is used up. */
+static int check_joining(struct join_server *join, struct join_call *joining,
+                         const struct val *body, struct join_token *ret_token, struct err *err)
+{
+    struct str node = joining->node;
+    struct buf pem BUF_CLEANUP = BUF_INIT;
+    int rc = join_token_check(join->tokens, val_text(val_get(body, "id")),
+                              val_text(val_get(body, "secret")), ret_token, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!name_is(NAME_SUBDOMAIN, node)) {
+        return err_set(err, ERR_INVALID,
+                       "\"%.*s\" cannot be a node's name: lower-case letters, digits, '-' and '.'",
+                       STR_ARG(node));
+    }
+    if (is_ready(join, node)) {
+        return err_set(err, ERR_EXISTS,
+                       "a node named %.*s is in the cluster and Ready: give this one another "
+                       "--node-name, or stop that one and wait until it is NotReady",
+                       STR_ARG(node));
+    }
+    pthread_mutex_lock(&join->lock);
+    bool room = range_for(join, node, joining->range, sizeof joining->range);
+    pthread_mutex_unlock(&join->lock);
+    if (!room) {
+        return err_set(err, ERR_INVALID,
+                       "no pod range is left for this node: the cluster's --pod-cidr is used up");
+    }
+    return sign(join, node, joining->request, &pem, err);
+}
+
 static void on_join(void *ctx, struct endpoint_call *call)
 {
     struct join_server *join = ctx;
-    struct val *body = NULL, *out = val_new(call->arena, VAL_OBJECT);
-    struct buf pem BUF_CLEANUP = BUF_INIT, json BUF_CLEANUP = BUF_INIT;
+    struct val *body = NULL;
     struct err err = ERR_INIT;
-    char range[32] = "";
+    struct join_token token;
     if (!str_is(call->method, "POST") ||
         val_parse_json(call->arena, call->body, &body, NULL) != 0) {
         answer_error(call, ERR_BAD_REQUEST, "POST a JSON object with id, secret, node and request");
         return;
     }
-    struct str node = val_text(val_get(body, "node"));
-    pthread_mutex_lock(&join->lock);
-    bool right = token_use(join, val_text(val_get(body, "id")), val_text(val_get(body, "secret")),
-                           clock_mono(loop_clock(call->loop)));
-    bool room = right && node.n > 0 && range_for(join, node, range, sizeof range);
-    pthread_mutex_unlock(&join->lock);
-    if (!right) {
-        answer_error(call, ERR_UNAUTHORIZED,
-                     "the token is wrong, used or too old: make a new one with `cox token create`");
-        return;
-    }
-    if (!room) {
-        answer_error(call, ERR_INVALID,
-                     "no pod range is left for this node: the cluster's --pod-cidr is used up");
-        return;
-    }
-    if (sign(join, node, val_text(val_get(body, "request")), &pem, &err) != 0) {
+    struct join_call *joining = join_call_new(join, call);
+    joining->node = val_text(val_get(body, "node"));
+    joining->request = val_text(val_get(body, "request"));
+    if (check_joining(join, joining, body, &token, &err) != 0) {
         answer_error(call, err.code, err.message);
         return;
     }
-    val_set_text(call->arena, out, STR("certificate"), buf_view(&pem));
-    val_set_text(call->arena, out, STR("podCIDR"), str_of(range));
-    val_write_json(out, &json);
-    endpoint_answer(call, 201, "application/json", buf_view(&json));
+    join_token_use(join->tokens, call->loop, &token, on_token_used, joining);
+}
+
+/* A node that shows its certificate gets the next one. */
+static void on_renew(void *ctx, struct endpoint_call *call)
+{
+    struct val *body = NULL;
+    if (!str_is(call->method, "POST") ||
+        val_parse_json(call->arena, call->body, &body, NULL) != 0 || call->identity->node.n == 0) {
+        answer_error(call, ERR_BAD_REQUEST, "a node POSTs a JSON object with its request");
+        return;
+    }
+    answer_signed(ctx, call, call->identity->node, val_text(val_get(body, "request")), NULL);
 }
 
 struct join_server *join_serve(struct server *server, struct cache *cache,
@@ -272,9 +311,11 @@ struct join_server *join_serve(struct server *server, struct cache *cache,
                                  .cache = cache,
                                  .ca = ca,
                                  .ca_key = ca_key,
-                                 .options = options};
+                                 .options = options,
+                                 .tokens = join_tokens_new(server, cache)};
     server_add_endpoint(server, "/cox/v1/ca", true, on_ca, join);
     server_add_endpoint(server, "/cox/v1/join", true, on_join, join);
+    server_add_endpoint(server, "/cox/v1/renew", false, on_renew, join);
     server_add_endpoint(server, "/cox/v1/tokens", false, on_tokens, join);
     return join;
 }

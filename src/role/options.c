@@ -83,6 +83,8 @@ static const struct option table[] = {
      "threads that serve connections (0: one a core, at most 8)"},
     {"history-seconds", NUMBER(history_seconds), AS_SERVER, "3600", "S",
      "how long old revisions stay readable"},
+    {"node-certificate-seconds", NUMBER(node_certificate_seconds), AS_SERVER, "31536000", "S",
+     "how long certificates of nodes last; each node renews its own in time"},
     {"hardened", BOOL(hardened), BOTH, "false", "",
      "stricter pod defaults: pids limit, no NET_RAW, no_new_privs, RuntimeDefault seccomp"},
     {"enable-admission-plugins", TEXT(enable_admission), AS_SERVER, "", "NAME,...",

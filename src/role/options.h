@@ -23,7 +23,7 @@ struct options { /* texts are NUL ended and live until options_done; "" when not
     char *tls_san;
     char *bridge_address;
     char *enable_admission, *disable_admission, *admission_config;
-    int64_t api_port, kubelet_port, io_threads, max_pods, history_seconds;
+    int64_t api_port, kubelet_port, io_threads, max_pods, history_seconds, node_certificate_seconds;
     bool hardened, insecure_registries;
 };
 

@@ -231,8 +231,8 @@ static void remove_files(const struct options *o)
     static const char *const in_root[] = {"pods",          "memory",  "device-plugins",
                                           "pod-resources", "plugins", "plugins_registry"};
     static const char *const in_config[] = {
-        "ca.crt",   "ca.key",   "service-account.key", "storage.key", "admin.kubeconfig",
-        "node.crt", "node.key", "node.cidr",           "node.api"};
+        "ca.crt",           "ca.key",   "service-account.key", "storage.key",
+        "admin.kubeconfig", "node.pem", "node.cidr",           "node.api"};
     remove_logs(o);
     for (size_t i = 0; i < sizeof in_root / sizeof *in_root; i++) {
         remove_in(o->root_dir, in_root[i]);

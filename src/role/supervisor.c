@@ -270,11 +270,13 @@ static int fill_agent(struct supervisor *s, struct handoff_maker *maker, struct 
     handoff_fd(maker, "dns-udp", s->dns_udp_fd);
     handoff_fd(maker, "dns-tcp", s->dns_tcp_fd);
     if (s->joined.ca_pem.n > 0) {
+        join_reread(o, &s->joined);
         handoff_text(maker, "ca.crt", buf_view(&s->joined.ca_pem));
         handoff_text(maker, "node.crt", buf_view(&s->joined.certificate_pem));
         handoff_text(maker, "node.key", buf_view(&s->joined.key_pem));
         handoff_text(maker, "pod-cidr", buf_view(&s->joined.pod_cidr));
         handoff_text(maker, "api", buf_view(&s->joined.address));
+        handoff_text(maker, "joined", STR("yes"));
         return 0;
     }
     struct buf ca BUF_CLEANUP = BUF_INIT, certificate BUF_CLEANUP = BUF_INIT,
@@ -288,7 +290,7 @@ static int fill_agent(struct supervisor *s, struct handoff_maker *maker, struct 
                                     .usage = CERTIFICATE_CLIENT | CERTIFICATE_SERVER,
                                     .names = str_of(o->node_name),
                                     .addresses = str_of(addresses),
-                                    .days = NODE_DAYS};
+                                    .seconds = o->node_certificate_seconds};
     int rc = certificate_write_pem(s->credentials.ca, &ca, err);
     rc = rc != 0 ? rc
                  : credentials_issue(s->credentials.ca, s->credentials.ca_key, &request,

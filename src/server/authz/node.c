@@ -186,7 +186,8 @@ bool node_authorizer_allows(struct server *server, const struct attributes *a,
                             struct arena *reason_arena, struct str *ret_reason)
 {
     if (a->resource.n == 0) {
-        return str_is(a->path, "/cox/v1/reverse") && str_is(a->verb, "get");
+        return (str_is(a->path, "/cox/v1/reverse") && str_is(a->verb, "get")) ||
+               (str_is(a->path, "/cox/v1/renew") && str_is(a->verb, "post"));
     }
     if (table_allows(a) || own_lease(a)) {
         return true;
