@@ -49,6 +49,16 @@ static void prepare_metadata_update(struct api_context *ctx, struct val *next,
     }
 }
 
+/* Where /status is not for labels and the like. */
+static void keep_metadata(struct api_context *ctx, struct val *next, const struct val *old)
+{
+    static const char *const members[] = {"labels", "annotations", "finalizers", "ownerReferences"};
+    struct val *metadata = val_make_object(ctx->arena, next, STR("metadata"));
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        keep(ctx->arena, metadata, val_get(old, "metadata"), str_of(members[i]));
+    }
+}
+
 static bool is_metadata_member(const struct val *member)
 {
     return str_is(member->key, "kind") || str_is(member->key, "apiVersion") ||
@@ -122,6 +132,9 @@ void api_prepare(struct api_context *ctx, const struct api_resource *resource, s
     prepare_metadata_update(ctx, object, old);
     if (status) {
         keep_all_but_status(ctx, object, old);
+        if (resource->ops->metadata_fixed_in_status) {
+            keep_metadata(ctx, object, old);
+        }
     } else if (has_status(resource) && ctx->subresource[0] == '\0') {
         keep(ctx->arena, object, old, STR("status")); /* others keep what they must themselves */
     }

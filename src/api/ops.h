@@ -57,9 +57,10 @@ struct api_ops {
     bool keeps_status_on_create; /* a client may bring a status along (Node, PersistentVolume) */
     bool create_on_update; /* PUT of a missing object creates it (Lease, Endpoints, Event, ...) */
     bool unconditional_update; /* PUT without resourceVersion is allowed (true for nearly all) */
-    bool orphans_by_default;   /* a DELETE that names no policy leaves the dependents (Job) */
-    const char *name_rule;     /* "subdomain" (default), "label", "path", "label-1035", "address":
-                                  who checks metadata.name */
+    bool metadata_fixed_in_status; /* /status changes no label, annotation, owner or finalizer */
+    bool orphans_by_default;       /* a DELETE that names no policy leaves the dependents (Job) */
+    const char *name_rule; /* "subdomain" (default), "label", "path", "label-1035", "address":
+                              who checks metadata.name */
 };
 
 /* Kinds without a strategy of their own, custom resources too. */

@@ -44,6 +44,22 @@ struct bootstrap_object *bootstrap_add(struct bootstrap_list *list,
     return object;
 }
 
+void bootstrap_add_json(struct bootstrap_list *list, struct bootstrap_object *object,
+                        const char *json)
+{
+    struct val *members = NULL;
+    char *text = arena_dup(list->arena, json, strlen(json));
+    if (val_parse_json(list->arena, str_of(text), &members, NULL) < 0) {
+        return;
+    }
+    struct val *next;
+    for (struct val *it = members->child; it != NULL; it = next) {
+        next = it->next;
+        it->next = NULL;
+        val_set(object->value, it->key, it);
+    }
+}
+
 static int typed(struct change *change, const struct val *from, struct val **ret_value,
                  struct failure *failure)
 {
@@ -68,7 +84,12 @@ static int plan_new(struct change *change, struct val *value, struct plan *ret_p
     val_set_text(arena, meta, STR("creationTimestamp"), str_copy_in(arena, str_at(time, n)));
     struct api_context ctx = {.arena = arena, .now_wall_ns = now, .subresource = ""};
     api_default(arena, change->resource, value);
+    struct val *status = val_get(value, "status"); /* a state that is known from the start */
+    struct val *kept = status != NULL ? val_copy(arena, status) : NULL;
     api_prepare(&ctx, change->resource, value, NULL);
+    if (kept != NULL) {
+        val_set(value, STR("status"), kept)->field = status->field;
+    }
     *ret_plan = (struct plan){PLAN_CREATE, value};
     return 0;
 }
@@ -93,9 +114,15 @@ static bool put_back(struct arena *arena, struct val *old, const struct val *wan
 
 static bool autoupdate_off(const struct val *object)
 {
+    static const char *const keys[] = {"rbac.authorization.kubernetes.io/autoupdate",
+                                       "apf.kubernetes.io/autoupdate-spec"};
     const struct val *annotations = val_path(object, "metadata.annotations");
-    return str_is(val_text(val_get(annotations, "rbac.authorization.kubernetes.io/autoupdate")),
-                  "false");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (str_is(val_text(val_get_str(annotations, str_of(keys[i]))), "false")) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int plan(struct change *change, struct object *current, struct plan *ret_plan,
@@ -156,6 +183,8 @@ void bootstrap_run(struct server *server, void (*done_fn)(void *ctx, const struc
     run->list.arena = &run->arena;
     bootstrap_add_cluster(&run->list);
     bootstrap_add_rbac(&run->list);
+    bootstrap_add_groups(&run->list);
+    bootstrap_add_flowcontrol(&run->list);
     run->left = run->list.count + 1; /* one for ourselves, so that the end comes after the loop */
     for (size_t i = 0; i < run->list.count; i++) {
         struct ensure *ensure = mem_new(struct ensure);

@@ -23,5 +23,10 @@ struct bootstrap_list {
 struct bootstrap_object *bootstrap_add(struct bootstrap_list *list,
                                        const struct api_resource *resource, struct str ns,
                                        struct str name);
+/* The members of a JSON object, put into the object's value. */
+void bootstrap_add_json(struct bootstrap_list *list, struct bootstrap_object *object,
+                        const char *json);
 void bootstrap_add_rbac(struct bootstrap_list *list);
-void bootstrap_add_cluster(struct bootstrap_list *list); /* namespaces, priorities, Service */
+void bootstrap_add_cluster(struct bootstrap_list *list);     /* namespaces, priorities, Service */
+void bootstrap_add_groups(struct bootstrap_list *list);      /* APIServices, ServiceCIDR */
+void bootstrap_add_flowcontrol(struct bootstrap_list *list); /* priority levels, flow schemas */

@@ -4,21 +4,6 @@
 #include "server/bootstrap/bootstrap.h"
 #include "server/server_int.h"
 
-static void add_json(struct bootstrap_list *list, struct bootstrap_object *object, const char *json)
-{
-    struct val *members = NULL;
-    char *text = arena_dup(list->arena, json, strlen(json));
-    if (val_parse_json(list->arena, str_of(text), &members, NULL) < 0) {
-        return;
-    }
-    struct val *next;
-    for (struct val *it = members->child; it != NULL; it = next) {
-        next = it->next;
-        it->next = NULL;
-        val_set(object->value, it->key, it);
-    }
-}
-
 static void add_namespaces(struct bootstrap_list *list)
 {
     static const char *const names[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
@@ -34,12 +19,14 @@ static void add_priorities(struct bootstrap_list *list)
     if (resource == NULL) {
         return;
     }
-    add_json(list, bootstrap_add(list, resource, STR_NONE, STR("system-node-critical")),
-             "{\"value\":2000001000,\"description\":\"For pods that must never move from their "
-             "node.\"}");
-    add_json(list, bootstrap_add(list, resource, STR_NONE, STR("system-cluster-critical")),
-             "{\"value\":2000000000,\"description\":\"For pods that the cluster needs, wherever "
-             "they run.\"}");
+    bootstrap_add_json(
+        list, bootstrap_add(list, resource, STR_NONE, STR("system-node-critical")),
+        "{\"value\":2000001000,\"description\":\"For pods that must never move from their "
+        "node.\"}");
+    bootstrap_add_json(
+        list, bootstrap_add(list, resource, STR_NONE, STR("system-cluster-critical")),
+        "{\"value\":2000000000,\"description\":\"For pods that the cluster needs, wherever "
+        "they run.\"}");
 }
 
 /* Where nobody says otherwise, a claim becomes a folder on the node of its first pod. */
@@ -67,7 +54,7 @@ static void add_service(struct bootstrap_list *list)
     }
     struct bootstrap_object *service =
         bootstrap_add(list, server->known.services, STR("default"), STR("kubernetes"));
-    add_json(
+    bootstrap_add_json(
         list, service,
         arena_printf(arena,
                      "{\"spec\":{\"type\":\"ClusterIP\",\"clusterIP\":\"%.*s\",\"clusterIPs\":["
@@ -91,11 +78,12 @@ static void add_endpoints(struct bootstrap_list *list)
     if (server->known.endpoints != NULL) {
         struct bootstrap_object *endpoints =
             bootstrap_add(list, server->known.endpoints, STR("default"), STR("kubernetes"));
-        add_json(list, endpoints,
-                 arena_printf(arena,
-                              "{\"subsets\":[{\"addresses\":[{\"ip\":\"%.*s\"}],\"ports\":[{"
-                              "\"name\":\"https\",\"port\":%u,\"protocol\":\"TCP\"}]}]}",
-                              STR_ARG(o->advertise_address), o->advertise_port));
+        bootstrap_add_json(
+            list, endpoints,
+            arena_printf(arena,
+                         "{\"subsets\":[{\"addresses\":[{\"ip\":\"%.*s\"}],\"ports\":[{"
+                         "\"name\":\"https\",\"port\":%u,\"protocol\":\"TCP\"}]}]}",
+                         STR_ARG(o->advertise_address), o->advertise_port));
         val_set_text(arena,
                      val_make_object(arena, val_get(endpoints->value, "metadata"), STR("labels")),
                      STR("endpointslice.kubernetes.io/skip-mirror"), STR("true"));
@@ -105,12 +93,13 @@ static void add_endpoints(struct bootstrap_list *list)
     if (server->known.slices != NULL) {
         struct bootstrap_object *slice =
             bootstrap_add(list, server->known.slices, STR("default"), STR("kubernetes"));
-        add_json(list, slice,
-                 arena_printf(arena,
-                              "{\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"%.*s\"],"
-                              "\"conditions\":{\"ready\":true}}],\"ports\":[{\"name\":\"https\","
-                              "\"protocol\":\"TCP\",\"port\":%u}]}",
-                              STR_ARG(o->advertise_address), o->advertise_port));
+        bootstrap_add_json(
+            list, slice,
+            arena_printf(arena,
+                         "{\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"%.*s\"],"
+                         "\"conditions\":{\"ready\":true}}],\"ports\":[{\"name\":\"https\","
+                         "\"protocol\":\"TCP\",\"port\":%u}]}",
+                         STR_ARG(o->advertise_address), o->advertise_port));
         val_set_text(arena,
                      val_make_object(arena, val_get(slice->value, "metadata"), STR("labels")),
                      STR("kubernetes.io/service-name"), STR("kubernetes"));

@@ -362,6 +362,7 @@ const struct api_ops ops_validating_policy = {
     .validate_update = validating_validate_update,
     .columns = validating_columns,
     .generation = true,
+    .metadata_fixed_in_status = true,
 };
 
 const struct api_ops ops_mutating_policy = {

@@ -378,4 +378,5 @@ const struct api_ops ops_pod_certificate = {
     .validate_create = request_validate_create,
     .validate_update = request_validate_update,
     .columns = request_columns,
+    .metadata_fixed_in_status = true,
 };

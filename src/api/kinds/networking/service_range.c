@@ -141,6 +141,7 @@ const struct api_ops ops_service_range = {
     .validate_update = range_validate_update,
     .columns = range_columns,
     .unconditional_update = true,
+    .metadata_fixed_in_status = true,
 };
 
 const struct api_ops ops_address = {
