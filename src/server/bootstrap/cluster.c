@@ -35,9 +35,10 @@ static void add_storage_class(struct bootstrap_list *list)
     const struct api_resource *resource =
         schema_resource(STR("storage.k8s.io"), STR("v1"), STR("storageclasses"));
     struct bootstrap_object *class = bootstrap_add(list, resource, STR_NONE, STR(LOCAL_CLASS));
-    add_json(list, class,
-             "{\"provisioner\":\"" LOCAL_PROVISIONER "\",\"reclaimPolicy\":\"Delete\","
-             "\"volumeBindingMode\":\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true}");
+    bootstrap_add_json(
+        list, class,
+        "{\"provisioner\":\"" LOCAL_PROVISIONER "\",\"reclaimPolicy\":\"Delete\","
+        "\"volumeBindingMode\":\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true}");
     struct val *meta = val_get(class->value, "metadata");
     val_set_text(list->arena, val_make_object(list->arena, meta, STR("annotations")),
                  STR("storageclass.kubernetes.io/is-default-class"), STR("true"));
