@@ -9,14 +9,108 @@
 
 static bool includes_itself(const struct val *node)
 {
-    return node->count == 0 || str_is(node->child->key, ".");
+    return field_set_includes_itself(node);
 }
 
 static const struct val *first_child(const struct val *node)
 {
-    const struct val *child = node->child;
-    return child != NULL && str_is(child->key, ".") ? child->next : child;
+    return field_set_first(node);
 }
+
+/* ---- order of elements ---- */
+
+static bool is_number_char(char c)
+{
+    return (c >= '0' && c <= '9') || c == '-' || c == '.' || c == 'e' || c == 'E' || c == '+';
+}
+
+/* Whether the byte at `at` is outside of JSON strings. */
+static bool outside_strings(struct str element, size_t at)
+{
+    bool outside = true;
+    for (size_t i = 2; i < at; i++) {
+        if (element.p[i] == '"') {
+            outside = !outside;
+        } else if (element.p[i] == '\\') {
+            i++;
+        }
+    }
+    return outside;
+}
+
+static double number_at(struct str element, size_t at)
+{
+    double value = 0, scale = 1;
+    bool negative = at < element.n && element.p[at] == '-';
+    bool fraction = false;
+    for (at += negative; at < element.n; at++) {
+        char c = element.p[at];
+        if (c == '.') {
+            fraction = true;
+        } else if (c >= '0' && c <= '9') {
+            value = value * 10 + (c - '0');
+            scale *= fraction ? 10 : 1;
+        } else {
+            break;
+        }
+    }
+    return (negative ? -value : value) / scale;
+}
+
+/* Two keys or values: by their fields, numbers by value (80 before 443), a text that ends before
+ * one that goes on. */
+static int cmp_json(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n, i = 2;
+    while (i < n && a.p[i] == b.p[i]) {
+        i++;
+    }
+    if (i == n) {
+        return a.n < b.n ? -1 : a.n > b.n ? 1 : 0;
+    }
+    size_t start = i;
+    while (start > 2 && is_number_char(a.p[start - 1])) {
+        start--;
+    }
+    if (outside_strings(a, start) && is_number_char(a.p[start]) && is_number_char(b.p[start])) {
+        double x = number_at(a, start), y = number_at(b, start);
+        if (x != y) {
+            return x < y ? -1 : 1;
+        }
+    }
+    if (a.p[i] == '}' || b.p[i] == '}' || a.p[i] == '"' || b.p[i] == '"') {
+        bool ends = a.p[i] == '}' || (a.p[i] == '"' && b.p[i] != '}');
+        return ends ? -1 : 1;
+    }
+    return (unsigned char)a.p[i] < (unsigned char)b.p[i] ? -1 : 1;
+}
+
+static int rank(char kind)
+{
+    switch (kind) {
+    case 'f':
+        return 0;
+    case 'k':
+        return 1;
+    case 'v':
+        return 2;
+    default:
+        return 3;
+    }
+}
+
+int field_element_cmp(struct str a, struct str b)
+{
+    if (a.n < 2 || b.n < 2) { /* "." comes first */
+        return str_cmp(a, b);
+    }
+    if (a.p[0] != b.p[0]) {
+        return rank(a.p[0]) - rank(b.p[0]);
+    }
+    return a.p[0] == 'k' || a.p[0] == 'v' ? cmp_json(a, b) : str_cmp(a, b);
+}
+
+/* ---- making ---- */
 
 struct val *field_set_child(struct arena *arena, struct val *node, struct str element)
 {
@@ -27,14 +121,14 @@ struct val *field_set_child(struct arena *arena, struct val *node, struct str el
 
 static int by_key(const void *a, const void *b)
 {
-    return str_cmp((*(struct val *const *)a)->key, (*(struct val *const *)b)->key);
+    return field_element_cmp((*(struct val *const *)a)->key, (*(struct val *const *)b)->key);
 }
 
 static void sort_members(struct arena *arena, struct val *node)
 {
     bool sorted = true;
     for (const struct val *it = node->child; it != NULL && it->next != NULL; it = it->next) {
-        sorted = sorted && str_cmp(it->key, it->next->key) <= 0;
+        sorted = sorted && field_element_cmp(it->key, it->next->key) <= 0;
     }
     if (sorted) {
         return;
@@ -104,7 +198,7 @@ struct val *field_set_union(struct arena *arena, struct val *a, struct val *b)
     struct val *made = new_like(arena, a, includes_itself(a) || includes_itself(b));
     const struct val *x = first_child(a), *y = first_child(b);
     while (x != NULL || y != NULL) {
-        int order = x == NULL ? 1 : y == NULL ? -1 : str_cmp(x->key, y->key);
+        int order = x == NULL ? 1 : y == NULL ? -1 : field_element_cmp(x->key, y->key);
         struct val *child = order < 0   ? relink(arena, x)
                             : order > 0 ? relink(arena, y)
                                         : field_set_union(arena, (struct val *)x, (struct val *)y);
@@ -124,7 +218,7 @@ struct val *field_set_difference(struct arena *arena, struct val *a, const struc
     struct val *made = new_like(arena, a, included);
     const struct val *y = first_child(b);
     for (const struct val *x = first_child(a); x != NULL; x = x->next) {
-        while (y != NULL && str_cmp(y->key, x->key) < 0) {
+        while (y != NULL && field_element_cmp(y->key, x->key) < 0) {
             y = y->next;
         }
         bool same = y != NULL && str_eq(y->key, x->key);
@@ -143,6 +237,46 @@ struct val *field_set_difference(struct arena *arena, struct val *a, const struc
     return tidy(made);
 }
 
+struct val *field_set_intersection(struct arena *arena, const struct val *a, const struct val *b)
+{
+    if (a == NULL || b == NULL) {
+        return NULL;
+    }
+    bool included = includes_itself(a) && includes_itself(b);
+    struct val *made = new_like(arena, a, included);
+    const struct val *x = first_child(a), *y = first_child(b);
+    while (x != NULL && y != NULL) {
+        int order = field_element_cmp(x->key, y->key);
+        struct val *child = order == 0 ? field_set_intersection(arena, x, y) : NULL;
+        if (child != NULL) {
+            val_append(made, child);
+        }
+        x = order <= 0 ? x->next : x;
+        y = order >= 0 ? y->next : y;
+    }
+    return made->count == 0 ? NULL : tidy(made);
+}
+
+bool field_set_contains(const struct val *b, const struct val *a)
+{
+    if (a == NULL || b == NULL) {
+        return a == NULL;
+    }
+    if (includes_itself(a) && !includes_itself(b)) {
+        return false;
+    }
+    const struct val *y = first_child(b);
+    for (const struct val *x = first_child(a); x != NULL; x = x->next) {
+        while (y != NULL && field_element_cmp(y->key, x->key) < 0) {
+            y = y->next;
+        }
+        if (y == NULL || !str_eq(y->key, x->key) || !field_set_contains(y, x)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool field_set_equal(const struct val *a, const struct val *b)
 {
     return a == b || (a != NULL && b != NULL && val_equal(a, b));
@@ -151,7 +285,8 @@ bool field_set_equal(const struct val *a, const struct val *b)
 static bool is_sorted(const struct val *node)
 {
     VAL_EACH (it, node) {
-        if ((it->next != NULL && str_cmp(it->key, it->next->key) >= 0) || !is_sorted(it)) {
+        if ((it->next != NULL && field_element_cmp(it->key, it->next->key) >= 0) ||
+            !is_sorted(it)) {
             return false;
         }
     }

@@ -4,55 +4,13 @@
  * what it removes nobody owns any more. Its own entry's time moves only when it changed something,
  * so an update that changes nothing leaves the bytes as they were. Objects that came without
  * managedFields stay without. Sets are FieldsV1 values (field_set.h), and are shared, not copied.
- *
- * Left to others: server-side apply, which is to be built on the same three steps.
  */
 #include "api/fields.h"
 
-#include <stdlib.h>
-
-#include "api/field_compare.h"
 #include "api/field_set.h"
+#include "api/managed/managed_int.h"
+#include "api/managed/reset.h"
 #include "base/clock.h"
-
-enum { UPDATE_MANAGERS_MAX = 10, ENTRIES_MAX = 1000 };
-
-struct entry {
-    struct str manager, operation, version, subresource, time;
-    struct val *set; /* NULL: nothing left */
-};
-
-struct managed {
-    struct arena *arena;
-    struct entry *items;
-    size_t count;
-};
-
-static bool load(struct managed *managed, const struct val *list)
-{
-    managed->count = 0;
-    if (val_count(list) > ENTRIES_MAX) {
-        return false;
-    }
-    managed->items = arena_array(managed->arena, struct entry, val_count(list) + 2);
-    VAL_EACH (it, list) {
-        struct val *set = val_get(it, "fieldsV1");
-        struct entry entry = {.manager = val_text(val_get(it, "manager")),
-                              .operation = val_text(val_get(it, "operation")),
-                              .version = val_text(val_get(it, "apiVersion")),
-                              .subresource = val_text(val_get(it, "subresource")),
-                              .time = val_text(val_get(it, "time")),
-                              .set = set};
-        bool known = str_is(entry.operation, "Update") || str_is(entry.operation, "Apply");
-        if (!known || (set != NULL && !field_set_is_valid(set))) {
-            managed->count = 0;
-            return false;
-        }
-        entry.set = field_set_sorted(managed->arena, set);
-        managed->items[managed->count++] = entry;
-    }
-    return true;
-}
 
 /* "managedFields: []" and "[{}]" ask for a reset. */
 static bool asks_for_reset(const struct val *list)
@@ -61,154 +19,131 @@ static bool asks_for_reset(const struct val *list)
            (list->count == 0 || (list->count == 1 && list->child->count == 0));
 }
 
-static struct entry *own_entry(struct managed *managed, const struct entry *like)
+struct str managed_time(struct arena *arena, const struct fields_writer *writer)
 {
-    for (size_t i = 0; i < managed->count; i++) {
-        struct entry *it = &managed->items[i];
-        if (str_eq(it->manager, like->manager) && str_eq(it->operation, like->operation) &&
-            str_eq(it->version, like->version) && str_eq(it->subresource, like->subresource)) {
-            return it;
+    char *time = arena_alloc(arena, TIME_TEXT_SIZE);
+    return str_at(time, time_format(writer->now_wall_ns, time));
+}
+
+/* What differs in one version, without what is reset. */
+static void compare_version(struct managed_changes *changes, struct str version,
+                            const struct val *old, const struct val *next,
+                            const struct api_struct *type, struct managed_version *ret)
+{
+    const struct fields_writer *writer = changes->writer;
+    const char *const *reset = writer->reset;
+    struct field_comparison comparison = {
+        .type = type, .old = old, .next = next, .skip = reset, .raw = changes->raw};
+    field_compare(changes->arena, &comparison, &ret->changes);
+    if (reset != NULL) {
+        ret->changes.taken = reset_filter(changes->arena, reset, ret->changes.taken);
+        ret->changes.removed = reset_filter(changes->arena, reset, ret->changes.removed);
+    }
+    ret->version = version;
+}
+
+static struct managed_version *other_version(struct managed_changes *changes, struct str version)
+{
+    const struct fields_writer *writer = changes->writer;
+    const struct api_struct *type = NULL;
+    struct managed_version *made = arena_new(changes->arena, struct managed_version);
+    struct val *old = NULL, *next = NULL;
+    if (writer->convert != NULL) {
+        next = writer->convert(writer, changes->arena, changes->next, version, &type);
+        if (next != NULL && changes->old != NULL) {
+            old = writer->convert(writer, changes->arena, changes->old, version, &type);
         }
     }
-    struct entry *made = &managed->items[managed->count++];
-    *made = *like;
+    made->missing = next == NULL || (old == NULL && changes->old != NULL);
+    made->version = version;
+    if (!made->missing) {
+        compare_version(changes, version, old, next, type, made);
+    }
     return made;
 }
 
-static void take(struct managed *managed, const struct field_changes *changes,
-                 const struct entry *like)
+const struct managed_version *managed_changes_in(struct managed_changes *changes,
+                                                 struct str version)
 {
-    for (size_t i = 0; i < managed->count; i++) {
-        struct entry *it = &managed->items[i];
-        it->set = field_set_difference(managed->arena, it->set, changes->taken);
-        it->set = field_set_difference(managed->arena, it->set, changes->removed);
-    }
-    if (changes->taken != NULL) {
-        struct entry *own = own_entry(managed, like);
-        own->set = field_set_union(managed->arena, own->set, changes->taken);
-        own->time = like->time;
-    }
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-    int order = str_cmp(x->operation, y->operation);
-    order = order != 0 ? order : str_cmp(x->time, y->time);
-    order = order != 0 ? order : str_cmp(x->manager, y->manager);
-    order = order != 0 ? order : str_cmp(x->version, y->version);
-    return order != 0 ? order : str_cmp(x->subresource, y->subresource);
-}
-
-static void drop_empty(struct managed *managed)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < managed->count; i++) {
-        if (managed->items[i].set != NULL) {
-            managed->items[kept++] = managed->items[i];
+    for (struct managed_version *it = changes->versions; it != NULL; it = it->before) {
+        if (str_eq(it->version, version)) {
+            return it;
         }
     }
-    managed->count = kept;
+    struct managed_version *made = NULL;
+    if (str_eq(version, changes->writer->api_version)) {
+        made = arena_new(changes->arena, struct managed_version);
+        compare_version(changes, version, changes->old, changes->next, changes->writer->type, made);
+    } else {
+        made = other_version(changes, version);
+    }
+    made->before = changes->versions;
+    changes->versions = made;
+    return made;
 }
 
-/* More than ten updaters: the oldest become one, "ancient-changes". Entries are sorted, so updates
- * of the oldest time come first after the applies. */
-static void cap_updaters(struct managed *managed)
+static void take(struct managed_changes *changes, struct entries *entries)
 {
-    for (;;) {
-        size_t first = 0;
-        while (first < managed->count && !str_is(managed->items[first].operation, "Update")) {
-            first++;
-        }
-        if (managed->count - first <= UPDATE_MANAGERS_MAX) {
-            return;
-        }
-        struct entry *oldest = &managed->items[first], *second = oldest + 1;
-        second->set = field_set_union(managed->arena, oldest->set, second->set);
-        second->manager = STR("ancient-changes");
-        second->subresource = STR_NONE;
-        oldest->set = NULL;
-        drop_empty(managed);
+    const struct fields_writer *writer = changes->writer;
+    struct arena *arena = changes->arena;
+    for (size_t i = 0; i < entries->count; i++) {
+        struct entry *it = &entries->items[i];
+        const struct managed_version *version = managed_changes_in(changes, it->version);
+        it->set =
+            version->missing ? NULL : field_set_difference(arena, it->set, version->changes.taken);
+        it->set = field_set_difference(arena, it->set, version->changes.removed);
     }
+    struct val *taken = managed_changes_in(changes, writer->api_version)->changes.taken;
+    if (taken == NULL) {
+        return;
+    }
+    struct entry like = {.manager = writer->manager.n > 0 ? writer->manager : STR("unknown"),
+                         .operation = STR("Update"),
+                         .version = writer->api_version,
+                         .subresource = writer->subresource};
+    struct entry *own = entries_make(entries, &like);
+    own->set = field_set_union(arena, own->set, taken);
+    own->time = managed_time(arena, writer);
 }
 
-static void put(struct arena *arena, struct val *object, const char *name, struct str text)
+void managed_update(struct arena *arena, const struct fields_writer *writer, const struct val *old,
+                    const struct val *next, struct entries *entries)
 {
-    if (text.n > 0) {
-        val_set_text(arena, object, str_of(name), text);
-    }
-}
-
-static struct val *store(struct managed *managed)
-{
-    struct arena *arena = managed->arena;
-    struct val *list = val_new(arena, VAL_ARRAY);
-    for (size_t i = 0; i < managed->count; i++) {
-        const struct entry *it = &managed->items[i];
-        struct val *object = val_append(list, val_new(arena, VAL_OBJECT));
-        put(arena, object, "manager", it->manager);
-        put(arena, object, "operation", it->operation);
-        put(arena, object, "apiVersion", it->version);
-        put(arena, object, "time", it->time);
-        val_set_text(arena, object, STR("fieldsType"), STR("FieldsV1"));
-        struct val *set = val_new(arena, VAL_OBJECT);
-        *set = *it->set; /* the node may be linked elsewhere */
-        set->next = NULL;
-        set->field = NULL;
-        val_set(object, STR("fieldsV1"), set);
-        put(arena, object, "subresource", it->subresource);
-    }
-    return list;
+    struct managed_changes changes = {.arena = arena, .writer = writer, .old = old, .next = next};
+    take(&changes, entries);
+    entries_tidy(entries);
+    entries_cap_updaters(entries);
 }
 
 /* The entries to start from; false: none are to be tracked. */
-static bool start(struct managed *managed, const struct val *old, const struct val *next,
-                  bool subresource)
+static bool start(struct arena *arena, struct entries *entries, const struct val *old,
+                  const struct val *next, bool subresource)
 {
     const struct val *given = val_path(next, "metadata.managedFields");
     const struct val *live = val_path(old, "metadata.managedFields");
-    if (!subresource && old != NULL && asks_for_reset(given)) {
-        return false;
+    *entries = (struct entries){.arena = arena};
+    if (!subresource && asks_for_reset(given)) {
+        return old == NULL;
     }
-    if (subresource || !load(managed, given) || managed->count == 0) {
-        if (!load(managed, live)) {
-            managed->count = 0;
-        }
+    if (subresource || entries_load(arena, given, entries, NULL) < 0 || entries->count == 0) {
+        entries_load(arena, live, entries, NULL);
     }
-    return old == NULL || managed->count > 0;
+    return old == NULL || entries->count > 0;
 }
 
-void fields_track_update(struct arena *arena, const struct api_struct *type, const struct val *old,
-                         struct val *next, struct str manager, struct str api_version,
-                         struct str subresource, int64_t now_wall_ns)
+void fields_track_update(struct arena *arena, const struct fields_writer *writer,
+                         const struct val *old, struct val *next)
 {
-    struct managed managed = {.arena = arena};
+    struct entries entries;
     struct val *metadata = val_make_object(arena, next, STR("metadata"));
-    if (type == NULL || !start(&managed, old, next, subresource.n > 0)) {
-        val_unset(metadata, STR("managedFields"));
-        return;
+    struct val *list = NULL;
+    if (writer->type != NULL && start(arena, &entries, old, next, writer->subresource.n > 0)) {
+        managed_update(arena, writer, old, next, &entries);
+        list = entries_store(&entries);
     }
-    if (managed.items == NULL) {
-        managed.items = arena_array(arena, struct entry, 2);
-    }
-    const char *reset = str_is(subresource, "status") ? "spec" : "status";
-    struct field_changes changes;
-    field_compare(arena, type, old, next, reset, &changes);
-    char *time = arena_alloc(arena, TIME_TEXT_SIZE);
-    struct entry like = {.manager = manager,
-                         .operation = STR("Update"),
-                         .version = api_version,
-                         .subresource = subresource,
-                         .time = str_at(time, time_format(now_wall_ns, time))};
-    take(&managed, &changes, &like);
-    drop_empty(&managed);
-    if (managed.count > 1) {
-        qsort(managed.items, managed.count, sizeof *managed.items, compare_entries);
-    }
-    cap_updaters(&managed);
-    if (managed.count == 0) {
+    if (list == NULL) {
         val_unset(metadata, STR("managedFields"));
     } else {
-        val_set(metadata, STR("managedFields"), store(&managed));
+        val_set(metadata, STR("managedFields"), list);
     }
 }

@@ -171,7 +171,9 @@ void failure_write(const struct failure *f, struct buf *out)
     buf_addz(out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
                   "\"Failure\"");
     member(out, &first, "message", f->message);
-    member(out, &first, "reason", f->reason.n > 0 ? f->reason : str_of(err_reason(f->code)));
+    if (!f->unreasoned) {
+        member(out, &first, "reason", f->reason.n > 0 ? f->reason : str_of(err_reason(f->code)));
+    }
     bool always = f->code == ERR_NOT_FOUND || f->code == ERR_METHOD || f->code == ERR_FORBIDDEN;
     if (always || f->name.n > 0 || f->kind.n > 0 || f->cause_count > 0 || f->retry_after_s > 0) {
         buf_addz(out, ",\"details\":{");

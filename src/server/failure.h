@@ -12,6 +12,7 @@ struct failure {
     int status; /* HTTP; 0: by code */
     struct str message;
     struct str reason; /* n 0: by code */
+    bool unreasoned;   /* no reason at all: what upstream answers where an error is just a text */
     /* details */
     struct str name, group, kind, uid;
     const struct failure_cause *causes;

@@ -1,6 +1,6 @@
 /* patch.c: PATCH: JSON patch, merge patch, strategic merge patch, of an object or its status. The
  * patch is applied to the newest state, again after a conflict, unless it names a resourceVersion.
- * Server-side apply is not served yet: 415. */
+ * Server-side apply is in apply.c. */
 #include "api/patch.h"
 #include "server/server_int.h"
 #include "server/verb/verb.h"
@@ -84,6 +84,15 @@ static void done(struct change *change)
     change_answer(change, patching->request, 200);
 }
 
+int patch_option_invalid(struct request *request, const char *type, const char *field,
+                         const char *detail, struct failure *failure)
+{
+    struct field_errors errors = {.arena = &request->arena};
+    field_error_add(&errors, type, str_of(field), "%s", detail);
+    return failure_invalid(failure, &request->arena, STR("meta.k8s.io"), STR("PatchOptions"),
+                           STR(""), &errors);
+}
+
 int patch_body(struct request *request, struct val **ret_patch, struct failure *failure)
 {
     struct err err = ERR_INIT;
@@ -92,7 +101,12 @@ int patch_body(struct request *request, struct val **ret_patch, struct failure *
                            "the body of the request was in an unknown format - accepted media "
                            "types include: application/json-patch+json, "
                            "application/merge-patch+json, "
-                           "application/strategic-merge-patch+json");
+                           "application/strategic-merge-patch+json, "
+                           "application/apply-patch+yaml");
+    }
+    if (query_get(&request->options, "force").p != NULL) {
+        return patch_option_invalid(request, "FieldValueForbidden", "force",
+                                    "Forbidden: may not be specified for non-apply patch", failure);
     }
     if (request->body_value != NULL) {
         *ret_patch = request->body_value;
@@ -108,6 +122,10 @@ int patch_body(struct request *request, struct val **ret_patch, struct failure *
 void verb_patch(struct request *request)
 {
     struct failure failure;
+    if (request->body_format == BODY_APPLY_PATCH) {
+        verb_apply(request);
+        return;
+    }
     struct patching *patching = arena_new(&request->arena, struct patching);
     patching->request = request;
     if (patch_body(request, &patching->patch, &failure) < 0) {

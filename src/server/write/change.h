@@ -34,6 +34,7 @@ struct change {
     struct str ns, name;                 /* name may be set by the plan of a create */
     bool create;                         /* no current object is read */
     bool dry_run;
+    bool tracked; /* the plan writes managedFields itself */
     /* `current` is borrowed, NULL when there is none. 0, or failure->code (then done() follows). */
     int (*plan)(struct change *change, struct object *current, struct plan *ret_plan,
                 struct failure *failure);

@@ -3,7 +3,7 @@
  * here waits; admission that must wait sets request->retry_ns and fails. */
 #include "server/write/pipeline.h"
 
-#include "api/fields.h"
+#include "api/managed/reset.h"
 #include "base/failpoint.h"
 #include "server/admission/admission.h"
 #include "server/server_int.h"
@@ -114,27 +114,43 @@ static struct val *swap(struct arena *arena, struct val *object, struct str key,
     return kept;
 }
 
+static struct val *convert(const struct fields_writer *writer, struct arena *arena,
+                           const struct val *object, struct str api_version,
+                           const struct api_struct **ret_type)
+{
+    const struct api_resource *from = writer->ctx;
+    const struct api_resource *to = schema_kind_of(api_version, str_of(from->kind));
+    if (to == NULL || to->storage != from->storage) {
+        return NULL;
+    }
+    *ret_type = to->type;
+    return version_convert(arena, from, to, object);
+}
+
+struct fields_writer pipeline_writer(struct request *request, struct change *change)
+{
+    const struct api_resource *resource = change->resource;
+    struct str subresource = route_subresource(&request->route);
+    return (struct fields_writer){
+        .type = resource->type,
+        .manager = request_manager(request),
+        .api_version = api_version_text(&change->arena, resource->group, resource->version),
+        .subresource = subresource,
+        .reset = reset_paths(resource, subresource),
+        .now_wall_ns = clock_wall(loop_clock(request->loop)),
+        .convert = convert,
+        .ctx = resource,
+    };
+}
+
 /* managedFields are of what the client meant: before admission and strategy fill things in, and
- * without the part that this (sub)resource does not write (status of the object, spec of the
- * status). */
+ * without the part that this (sub)resource does not write. */
 static void track(struct request *request, struct change *change, struct val *object,
                   const struct val *old)
 {
-    struct arena *arena = &change->arena;
-    struct str subresource = route_subresource(&request->route);
-    bool status = str_is(subresource, "status") || str_is(subresource, "approval");
-    bool has_status = schema_subresource(change->resource, STR("status")) != NULL;
-    struct str hidden = status ? STR("spec") : STR("status");
-    struct val *kept = NULL;
-    if (has_status) {
-        const struct val *before = val_get_str(old, hidden);
-        kept = swap(arena, object, hidden, before != NULL ? val_copy(arena, before) : NULL);
-    }
-    fields_track_update(arena, change->resource->type, old, object, request_manager(request),
-                        api_version_text(arena, change->resource->group, change->resource->version),
-                        subresource, clock_wall(loop_clock(request->loop)));
-    if (has_status) {
-        swap(arena, object, hidden, kept);
+    if (!change->tracked) {
+        struct fields_writer writer = pipeline_writer(request, change);
+        fields_track_update(&change->arena, &writer, old, object);
     }
 }
 
@@ -237,19 +253,52 @@ static int check_preconditions(struct change *change, const struct val *next, co
     return 0;
 }
 
-/* Whether `next` differs from what is stored in more than managedFields. */
+/* Whether two entries of managedFields differ in nothing but their time. */
+static bool same_entry(const struct val *a, const struct val *b)
+{
+    static const char *const keys[] = {"manager", "operation", "apiVersion", "subresource",
+                                       "fieldsV1"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct val *x = val_get_str(a, str_of(keys[i])), *y = val_get_str(b, str_of(keys[i]));
+        if ((x == NULL) != (y == NULL) || (x != NULL && !val_equal(x, y))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_managers(const struct val *a, const struct val *b)
+{
+    const struct val *y = b != NULL ? b->child : NULL;
+    if (val_count(a) != val_count(b)) {
+        return false;
+    }
+    VAL_EACH (x, a) {
+        if (!same_entry(x, y)) {
+            return false;
+        }
+        y = y->next;
+    }
+    return true;
+}
+
+/* Whether `next` is what is stored but for times in managedFields, which then do not move. */
 static bool changes_nothing(struct change *change, struct val *next, const struct val *old,
                             const struct object *current)
 {
     struct arena *arena = &change->arena;
     struct val *meta = val_get(next, "metadata");
     const struct val *theirs = val_path(old, "metadata.managedFields");
-    struct val *mine =
+    struct val *mine = val_get(meta, "managedFields");
+    if (!same_managers(mine, theirs)) {
+        return false;
+    }
+    struct val *kept =
         swap(arena, meta, STR("managedFields"), theirs != NULL ? val_copy(arena, theirs) : NULL);
     struct object *object = version_store(arena, change->resource, next);
     bool same = str_eq(str_at(object->json, object->n), str_at(current->json, current->n));
     object_unref(object);
-    swap(arena, meta, STR("managedFields"), mine);
+    swap(arena, meta, STR("managedFields"), kept);
     return same;
 }
 
@@ -270,8 +319,6 @@ int pipeline_update(struct request *request, struct change *change, struct val *
     val_set_text(arena, meta, STR("resourceVersion"),
                  str_of(arena_printf(arena, "%llu", (unsigned long long)current->revision)));
     api_default(arena, change->resource, next);
-    const struct val *sent = val_get(meta, "managedFields");
-    bool reset = sent != NULL && sent->count == 0;
     track(request, change, next, old);
     struct admission admission = admission_of(request, change, VERB_UPDATE, next, old);
     code = admission_mutate(&admission, failure);
@@ -294,7 +341,7 @@ int pipeline_update(struct request *request, struct change *change, struct val *
         *ret_plan = (struct plan){PLAN_DELETE, next};
         return 0;
     }
-    if (!reset && changes_nothing(change, next, old, current)) {
+    if (changes_nothing(change, next, old, current)) {
         *ret_plan = (struct plan){PLAN_NOTHING, NULL};
         return 0;
     }

@@ -77,26 +77,48 @@ static struct val *converted(struct arena *arena, const struct api_resource *res
     return value;
 }
 
-struct object *version_store(struct arena *arena, const struct api_resource *resource,
-                             struct val *value)
+/* A tape in the stored version: itself, or a converted copy. */
+static struct val *to_store(struct arena *arena, const struct api_resource *resource,
+                            struct val *value)
 {
     const struct api_resource *storage = resource->storage;
     if (storage == resource) {
-        return object_new(storage, value, 0);
+        return value;
     }
     struct val *copy = converted(arena, resource, val_copy(arena, value), true);
     retype(arena, storage, copy);
-    return object_new(storage, copy, 0);
+    return copy;
+}
+
+/* A tape in the stored version becomes one in `resource`'s. */
+static struct val *from_store(struct arena *arena, const struct api_resource *resource,
+                              struct val *value)
+{
+    if (resource->storage == resource) {
+        return value;
+    }
+    value = converted(arena, resource, value, false);
+    retype(arena, resource, value);
+    return value;
+}
+
+struct object *version_store(struct arena *arena, const struct api_resource *resource,
+                             struct val *value)
+{
+    return object_new(resource->storage, to_store(arena, resource, value), 0);
 }
 
 struct val *version_decode(struct arena *arena, const struct api_resource *resource,
                            const struct object *object)
 {
     struct val *value = object_decode(object, arena);
-    if (object->resource == resource) {
-        return value;
-    }
-    value = converted(arena, resource, value, false);
-    retype(arena, resource, value);
-    return value;
+    return object->resource != resource ? from_store(arena, resource, value) : value;
+}
+
+struct val *version_convert(struct arena *arena, const struct api_resource *from,
+                            const struct api_resource *to, const struct val *value)
+{
+    struct val *copy = val_copy(arena, value);
+    retype(arena, from, copy);
+    return from_store(arena, to, to_store(arena, from, copy));
 }

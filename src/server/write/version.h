@@ -12,6 +12,9 @@ struct object *version_store(struct arena *arena, const struct api_resource *res
 /* A tape of `object` in `resource`'s version. The object must outlive it. */
 struct val *version_decode(struct arena *arena, const struct api_resource *resource,
                            const struct object *object);
+/* A copy of a tape in another version of its kind: both are stored as the same resource. */
+struct val *version_convert(struct arena *arena, const struct api_resource *from,
+                            const struct api_resource *to, const struct val *value);
 /* Whether the bytes at rest can be sent as `resource` as they are. */
 static inline bool version_same(const struct api_resource *resource, const struct object *object)
 {

@@ -40,8 +40,9 @@ static void one_round(struct arena *arena, const struct api_resource *resource, 
     double t3 = now();
     api_validate(&ctx, resource, object, NULL, &errors);
     double t4 = now();
-    fields_track_update(arena, resource->type, NULL, object, STR("kubectl-create"), STR("v1"),
-                        STR(""), 0);
+    struct fields_writer writer = {
+        .type = resource->type, .manager = STR("kubectl-create"), .api_version = STR("v1")};
+    fields_track_update(arena, &writer, NULL, object);
     double t5 = now();
     codec_write(resource->type, object, &out);
     double t6 = now();

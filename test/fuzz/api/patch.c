@@ -20,7 +20,9 @@ static void update(struct arena *arena, const struct api_resource *resource, str
     }
     api_default(arena, resource, target);
     api_default(arena, resource, next);
-    fields_track_update(arena, resource->type, target, next, STR("m"), STR("apps/v1"), STR(""), 0);
+    struct fields_writer writer = {
+        .type = resource->type, .manager = STR("m"), .api_version = STR("apps/v1")};
+    fields_track_update(arena, &writer, target, next);
     api_prepare(&ctx, resource, next, target);
     api_validate(&ctx, resource, next, target, &errors);
     struct val *cells = val_new(arena, VAL_ARRAY);

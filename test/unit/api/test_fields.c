@@ -3,6 +3,7 @@
  * in the end. Step N happens at 00:0N:00. */
 #include "api/defaults.h"
 #include "api/fields.h"
+#include "api/managed/reset.h"
 #include "base/clock.h"
 #include "cases.h"
 
@@ -19,8 +20,14 @@ static int check(struct arena *arena, const char *file, const struct val *test)
         assert_non_null(next);
         now += 60 * NS_PER_S;
         api_default(arena, resource, next);
-        fields_track_update(arena, resource->type, live, next, val_text(val_get(step, "manager")),
-                            version, val_text(val_get(step, "subresource")), now);
+        struct str subresource = val_text(val_get(step, "subresource"));
+        struct fields_writer writer = {.type = resource->type,
+                                       .manager = val_text(val_get(step, "manager")),
+                                       .api_version = version,
+                                       .subresource = subresource,
+                                       .reset = reset_paths(resource, subresource),
+                                       .now_wall_ns = now};
+        fields_track_update(arena, &writer, live, next);
         struct buf text BUF_CLEANUP = BUF_INIT;
         codec_write(resource->type, next, &text);
         assert_int_equal(codec_decode(arena, resource->type, CODEC_JSON,
