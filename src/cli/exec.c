@@ -8,6 +8,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "cli/pod_target.h"
 #include "cli/verb.h"
 #include "io/poll.h"
 
@@ -156,18 +157,18 @@ int cli_exec(int argc, char **argv)
     struct arguments a;
     struct connection *c = NULL;
     struct buf path BUF_CLEANUP = BUF_INIT;
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct pod_target pod;
     struct err err = ERR_INIT;
     if (!cli_open(argc, argv, FLAG_NAMESPACE | FLAG_CONTAINER | FLAG_STDIN | FLAG_TTY, &a, &c)) {
         return 1;
     }
     int rc = a.words.count != 1 || a.command.count == 0
-                 ? err_set(&err, ERR_INVALID, "say a pod and a command: cox exec POD -- COMMAND")
-                 : 0;
+                 ? err_set(&err, ERR_INVALID,
+                           "say a pod and a command: cox exec POD|TYPE/NAME -- COMMAND")
+                 : pod_target_find(&a, c, &arena, &pod, &err);
     if (rc == 0) {
-        const struct api_resource *pods = arguments_resource(STR("pods"));
-        struct str word = str_of(a.words.items[0]);
-        word = str_starts(word, STR("pod/")) ? str_from(word, 4) : word;
-        path_write(&path, pods, cli_namespace(&a, c, pods), word, "exec");
+        path_write(&path, arguments_resource(STR("pods")), pod.ns, pod.name, "exec");
         if (a.container != NULL) {
             path_query(&path, "container", str_of(a.container));
         }

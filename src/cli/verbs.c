@@ -14,9 +14,10 @@ const struct verb verbs_table[] = {
      "-f FILE",
      cli_delete, false},
     {"logs", "print a container's output",
-     "logs POD [-c CONTAINER] [-f] [-p] [--tail N] [--timestamps] [-n NS]", cli_logs, false},
+     "logs POD|TYPE/NAME [-c CONTAINER] [-f] [-p] [--tail N] [--timestamps] [-n NS]", cli_logs,
+     false},
     {"exec", "run a command in a container",
-     "exec [-i] [-t] POD [-c CONTAINER] [-n NS] -- COMMAND [ARGS ...]", cli_exec, false},
+     "exec [-i] [-t] POD|TYPE/NAME [-c CONTAINER] [-n NS] -- COMMAND [ARGS ...]", cli_exec, false},
     {"wait", "wait until objects have a condition",
      "wait TYPE[/NAME] ... --for condition=NAME[=VALUE]|delete|jsonpath='{.path}'=VALUE [--timeout "
      "30s] [-n NS]",

@@ -76,7 +76,9 @@ int network_namespace_make(const char *name, struct err *err)
     if (strchr(name, '/') != NULL || name[0] == 0 || name[0] == '.') {
         return err_set(err, ERR_INVALID, "\"%s\" is no name for a network namespace", name);
     }
+    mode_t mask = umask(022); /* the folder is everyone's, as iproute2 makes it */
     int rc = file_make_dirs(netns_dir, 0755, err);
+    umask(mask);
     if (rc != 0) {
         return rc;
     }

@@ -59,6 +59,11 @@ def test_logs_and_exec(lab):
     assert run.returncode == 7
     assert run.stderr.startswith("oops\n")
     lab.cox("delete", "pod", "talker", "--grace-period", "0")
+    name = lab.cox("exec", "deployment/hello", "--", "hostname").stdout.strip()
+    assert name.startswith("hello-") and lab.cox("exec", "service/hello", "--", "echo", "one of its").stdout == "one of its\n"
+    assert lab.cox("logs", "deployment/hello").returncode == 0
+    run = lab.cox("exec", "deployment/nosuch", "--", "true", check=False)
+    assert run.returncode == 1 and 'deployments.apps "nosuch" not found' in run.stderr, run.stderr
 
 
 def test_tables(lab):

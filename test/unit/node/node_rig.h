@@ -37,4 +37,10 @@ bool rig_failed(struct rig *rig, const char *pod);
 bool rig_gone(struct rig *rig, const char *pod);
 /* For main(): runs a hidden role if argv asks for one; -1: no. */
 int rig_role(int argc, char **argv);
+struct CMUnitTest;
+/* A whole main(): a hidden role if argv asks for one; else *ret_rig with a running agent, `prepare`
+ * (may be NULL; false: give up), and the tests (argv[1]: a filter), $NODE_LOG as log levels. 77
+ * where containers cannot run. */
+int rig_main(int argc, char **argv, struct rig **ret_rig, bool (*prepare)(struct rig *rig),
+             const struct CMUnitTest *tests, size_t count);
 const struct api_resource *rig_pods(void);

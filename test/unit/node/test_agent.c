@@ -301,28 +301,8 @@ static void test_start_latency(void **state)
     print_message("create to Running: %lld us on average\n", (long long)(total / 10 / 1000));
 }
 
-static int start(void **state)
-{
-    rig_start(rig);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    rig_free(rig);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
-    int role = rig_role(argc, argv);
-    if (role >= 0) {
-        return role;
-    }
-    rig = rig_new();
-    if (rig == NULL) {
-        return 77;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_registers), cmocka_unit_test(test_pod_runs_and_goes),
         cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_bad_pods),
@@ -330,11 +310,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_damaged_record), cmocka_unit_test(test_liveness_and_init),
         cmocka_unit_test(test_runtime_faults), cmocka_unit_test(test_start_latency),
     };
-    if (argc > 1) {
-        cmocka_set_test_filter(argv[1]);
-    }
-    if (getenv("NODE_LOG") != NULL) {
-        log_set_levels(str_of(getenv("NODE_LOG")));
-    }
-    return cmocka_run_group_tests(tests, start, stop);
+    return rig_main(argc, argv, &rig, NULL, tests, sizeof tests / sizeof *tests);
 }

@@ -197,32 +197,8 @@ static void test_host_path(void **state)
     assert_true(file_exists(path)); /* the host's files stay */
 }
 
-static int start(void **state)
-{
-    rig_start(rig);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    rig_free(rig);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
-    int role = rig_role(argc, argv);
-    if (role >= 0) {
-        return role;
-    }
-    rig = rig_new();
-    if (rig == NULL) {
-        return 77;
-    }
-    if (argc > 1) {
-        cmocka_set_test_filter(argv[1]);
-    }
-    only = argc > 2 ? argv[2] : NULL;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inside),
         cmocka_unit_test(test_out_of_memory),
@@ -231,5 +207,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_probes_and_hooks),
         cmocka_unit_test(test_host_path),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    only = argc > 2 ? argv[2] : NULL;
+    return rig_main(argc, argv, &rig, NULL, tests, sizeof tests / sizeof *tests);
 }

@@ -383,44 +383,26 @@ static void test_follow(void **state)
     buf_done(&answer.body);
 }
 
-static int start(void **state)
+static bool start_box(struct rig *r)
 {
-    rig_start(rig);
     rig_pod(
         rig, "box",
         "'containers':[{'name':'c','image':'cox.test/box:1','command':['/bin/sh','-c',"
         "'for i in 1 2 3; do echo line $i; done; while true; do nc -l -p 18923 -e cat; done']}]");
     if (!rig_wait(rig, rig_running, "box", 10)) {
-        return -1;
+        return false;
     }
     rig_run(rig, NS_PER_S / 2);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    rig_free(rig);
-    return 0;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    int role = rig_role(argc, argv);
-    if (role >= 0) {
-        return role;
-    }
-    rig = rig_new();
-    if (rig == NULL) {
-        return 77;
-    }
-    if (argc > 1) {
-        cmocka_set_test_filter(argv[1]);
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),     cmocka_unit_test(test_exec),
         cmocka_unit_test(test_exec_much), cmocka_unit_test(test_exec_terminal),
         cmocka_unit_test(test_attach),    cmocka_unit_test(test_port_forward),
         cmocka_unit_test(test_follow),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return rig_main(argc, argv, &rig, start_box, tests, sizeof tests / sizeof *tests);
 }
