@@ -49,7 +49,7 @@ void entry_hold(struct pod_entry *entry)
 static void entry_free(struct pod_entry *entry)
 {
     for (size_t i = 0; i < entry->worker->container_count; i++) {
-        struct container *container = &entry->worker->containers[i];
+        struct container *container = entry->worker->containers[i];
         if (container->user != NULL) {
             entry_probes(container, false);
             run_free(container->user);
@@ -160,7 +160,11 @@ static void on_pod(void *ctx, struct object *old, struct object *now)
     if (entry == NULL) {
         add_pod(agent, view);
     } else if (!entry->finalizing) {
+        size_t known = entry->worker->container_count;
         pod_worker_update(entry->worker, view);
+        if (entry->worker->container_count > known && !entry->dead) { /* ephemeral ones came */
+            lookup_add_pod(entry);
+        }
         entry_tell_unsupported(entry);
     }
     pod_view_unref(view);
@@ -381,7 +385,7 @@ static void collect_images(struct agent *agent)
     MAP_EACH (it, &agent->pod_entries) {
         struct pod_worker *worker = ((struct pod_entry *)it->value)->worker;
         for (size_t i = 0; i < worker->container_count; i++) {
-            c->used[c->count++] = str_copy_in(&c->arena, str_of(worker->containers[i].image_id));
+            c->used[c->count++] = str_copy_in(&c->arena, str_of(worker->containers[i]->image_id));
         }
     }
     c->job.work = collect_work;
@@ -539,7 +543,7 @@ void agent_describe(const struct agent *agent, struct buf *out)
         buf_printf(out, "pod %s/%s %s%s", entry->ns, entry->name, states[entry->worker->state],
                    entry->worker->terminating ? " terminating" : "");
         for (size_t i = 0; i < entry->worker->container_count; i++) {
-            const struct container *c = &entry->worker->containers[i];
+            const struct container *c = entry->worker->containers[i];
             buf_printf(out, " %s=%s", c->name, container_states[c->state]);
         }
         buf_char(out, '\n');

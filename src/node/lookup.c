@@ -64,7 +64,7 @@ static void tell_pods(struct lookup_entry *entry)
         } else if (pod->worker->state == POD_RUNNING) {
             entry_refresh_volumes(pod);
             for (size_t i = 0; i < pod->worker->container_count; i++) {
-                container_retry(&pod->worker->containers[i]);
+                container_retry(pod->worker->containers[i]);
             }
         }
     }
@@ -165,11 +165,11 @@ void lookup_add_pod(struct pod_entry *pod)
     VAL_EACH (it, val_get(spec, "imagePullSecrets")) {
         refer(pod, true, val_text(val_get(it, "name")));
     }
-    VAL_EACH (it, val_get(spec, "initContainers")) {
-        refer_container(pod, it);
-    }
-    VAL_EACH (it, val_get(spec, "containers")) {
-        refer_container(pod, it);
+    static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        VAL_EACH (it, val_get_str(spec, str_of(lists[i]))) {
+            refer_container(pod, it);
+        }
     }
 }
 

@@ -487,7 +487,7 @@ static void devices_given_back(struct agent *agent)
     MAP_EACH (it, &agent->pod_entries) {
         struct pod_worker *worker = ((struct pod_entry *)it->value)->worker;
         for (size_t i = 0; worker->state == POD_RUNNING && i < worker->container_count; i++) {
-            container_retry(&worker->containers[i]);
+            container_retry(worker->containers[i]);
         }
     }
 }
@@ -582,7 +582,7 @@ static void teardown_done(struct job *job)
                  LOG_ERR(&t->err));
     } else {
         for (size_t i = 0; i < entry->worker->container_count; i++) {
-            struct run *run = entry->worker->containers[i].user;
+            struct run *run = entry->worker->containers[i]->user;
             if (run != NULL) { /* sessions may still look at it: freed with the entry */
                 free(run->dir);
                 run->dir = NULL;

@@ -127,6 +127,25 @@ static void floor_restarts(struct pod_entry *entry)
     }
 }
 
+/* An ephemeral container runs once: what is known to have ended does not begin again, also when
+ * its folder is lost. */
+static void floor_ephemeral(struct pod_entry *entry)
+{
+    VAL_EACH (it, val_get(entry->worker->view->status, "ephemeralContainerStatuses")) {
+        struct container *container =
+            pod_worker_container(entry->worker, val_text(val_get(it, "name")));
+        const struct val *ended = val_path(it, "state.terminated");
+        if (container != NULL && container->user == NULL && !val_absent(ended)) {
+            struct container_end end = {.exit_code = (int)val_int(val_get(ended, "exitCode"), 0)};
+            snprintf(end.reason, sizeof end.reason, "%.*s",
+                     STR_ARG(val_text(val_get(ended, "reason"))));
+            time_parse(val_text(val_get(ended, "startedAt")), &end.started_ns);
+            time_parse(val_text(val_get(ended, "finishedAt")), &end.finished_ns);
+            container_restore_ended(container, 0, &end);
+        }
+    }
+}
+
 void entry_recover(struct pod_entry *entry)
 {
     VEC_EACH (it, &entry->agent->records) {
@@ -136,11 +155,12 @@ void entry_recover(struct pod_entry *entry)
         }
     }
     floor_restarts(entry);
+    floor_ephemeral(entry);
     /* Probes go on before the network was asked again; the address is the same. */
     snprintf(entry->network.ip, sizeof entry->network.ip, "%.*s",
              STR_ARG(val_text(val_get(entry->worker->view->status, "podIP"))));
     for (size_t i = 0; i < entry->worker->container_count; i++) {
-        struct container *container = &entry->worker->containers[i];
+        struct container *container = entry->worker->containers[i];
         if (container->state == CONTAINER_RUNNING) {
             entry_probes(container, true);
             run_watch(container->user);

@@ -42,7 +42,8 @@ struct start {
     struct container_devices devices;  /* merged */
     const struct val *device_requests; /* the next limit to ask for */
     struct record record;
-    char *old_dir, *old_id; /* remains of the run before */
+    const char *target_pid_path; /* of an ephemeral container: whose processes it sees; or NULL */
+    char *old_dir, *old_id;      /* remains of the run before */
     struct runtime_status status;
     int64_t asked_ns, began_ns, built_ns, ran_ns; /* mono: where the time goes */
     const char *reason;                           /* of a failure */
@@ -220,6 +221,9 @@ static const char *ipc_path(const struct start *s)
 
 static const char *pid_path(const struct start *s)
 {
+    if (s->target_pid_path != NULL) {
+        return s->target_pid_path;
+    }
     return val_bool(val_get(s->view->spec, "hostPID"), false) ? "" : s->entry->pid_ns_path;
 }
 
@@ -602,6 +606,23 @@ static void make_run(struct start *s)
     record->last = container->last;
 }
 
+/* targetContainerName of an ephemeral container: it joins that one's process namespace. */
+static int find_target(struct start *s, struct err *err)
+{
+    struct str name = val_text(val_get(s->spec, "targetContainerName"));
+    if (name.n == 0 || s->container->kind != CONTAINER_EPHEMERAL) {
+        return 0;
+    }
+    const struct container *target = pod_worker_container(s->entry->worker, name);
+    const struct run *run = target != NULL ? target->user : NULL;
+    if (run == NULL || target->state != CONTAINER_RUNNING || run->pid <= 0) {
+        return err_set(err, ERR_NOT_FOUND, "the target container \"%.*s\" is not running",
+                       STR_ARG(name));
+    }
+    s->target_pid_path = arena_printf(&s->arena, "/proc/%d/ns/pid", (int)run->pid);
+    return 0;
+}
+
 void entry_start(struct container *container)
 {
     struct pod_entry *entry = container->worker->user;
@@ -615,6 +636,7 @@ void entry_start(struct container *container)
     s->spec = container_spec(container);
     entry_hold(entry);
     int rc = gather(s, &err);
+    rc = rc != 0 ? rc : find_target(s, &err);
     if (rc != 0) {
         fail_start(s, "CreateContainerConfigError", &err);
         return;
@@ -630,7 +652,8 @@ void entry_start(struct container *container)
 static void kill_rest(const struct run *run)
 {
     const struct val *spec = run->entry->worker->view->spec;
-    if (run->entry->pid_ns_path != NULL || val_bool(val_get(spec, "hostPID"), false)) {
+    if (run->entry->pid_ns_path != NULL || val_bool(val_get(spec, "hostPID"), false) ||
+        run->container->kind == CONTAINER_EPHEMERAL) {
         cgroup_kill(run->cgroup, run->id);
     }
 }

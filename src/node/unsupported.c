@@ -47,8 +47,10 @@ static void check_containers(const struct val *spec, const char *list, struct bu
         if (val_count(val_path(container, "resources.claims")) > 0) {
             add(out, "container %.resources.claims", name);
         }
-        if (val_count(val_get(container, "restartPolicyRules")) > 0) {
-            add(out, "container %.restartPolicyRules", name);
+        VAL_EACH (rule, val_get(container, "restartPolicyRules")) {
+            if (!str_is(val_text(val_get(rule, "action")), "Restart")) {
+                add(out, "container %.restartPolicyRules (an action that is not Restart)", name);
+            }
         }
     }
 }
@@ -66,9 +68,7 @@ void entry_tell_unsupported(struct pod_entry *entry)
     if (val_count(val_get(spec, "resourceClaims")) > 0) {
         add(&out, "resourceClaims", STR_NONE);
     }
-    if (val_count(val_get(spec, "ephemeralContainers")) > 0) {
-        add(&out, "ephemeralContainers", STR_NONE);
-    }
+    check_containers(spec, "ephemeralContainers", &out);
     check_context(spec, "spec", STR_NONE, &out);
     check_containers(spec, "initContainers", &out);
     check_containers(spec, "containers", &out);

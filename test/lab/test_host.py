@@ -14,16 +14,17 @@ FOLDERS = ["/etc/cox", "/var/lib/cox", "/run/cox", "/var/lib/kubelet", "/var/log
 def host():
     """host(argv...) runs a program on that host."""
     before = labs.snapshot()
-    tag = f"coxlab{os.getpid()}host"
+    tag = f"coxlab{os.getpid()}h"
     made = [d for d in FOLDERS if not os.path.exists(d)]
     with tempfile.TemporaryDirectory(prefix=tag) as tmp:
         os.chmod(tmp, 0o755)
         mounted = labs.netns_folder_mounted()
         labs.sh("ip", "netns", "add", tag)
         labs.sh("ip", "-n", tag, "link", "set", "lo", "up")
-        labs.sh("ip", "-n", tag, "link", "add", "eth0", "type", "dummy")
+        labs.sh("ip", "-n", tag, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
         labs.sh("ip", "-n", tag, "addr", "add", "192.168.78.1/24", "dev", "eth0")
-        labs.sh("ip", "-n", tag, "link", "set", "eth0", "up")
+        for link in ("eth0", "eth1"):
+            labs.sh("ip", "-n", tag, "link", "set", link, "up")
         labs.sh("ip", "-n", tag, "route", "add", "default", "via", "192.168.78.254")
         script = "".join(f"mkdir -p {d} {tmp}{d} && mount --bind {tmp}{d} {d} && " for d in FOLDERS) + "echo ready && exec sleep 1000"
         keeper = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], stdout=subprocess.PIPE, text=True)

@@ -32,8 +32,12 @@ void container_done(struct container *container)
 
 const struct val *container_spec(const struct container *container)
 {
-    const char *list = container->kind == CONTAINER_MAIN ? "containers" : "initContainers";
-    return val_find(val_get_str(container->worker->view->spec, str_of(list)), "name",
+    static const char *const lists[] = {[CONTAINER_INIT] = "initContainers",
+                                        [CONTAINER_SIDECAR] = "initContainers",
+                                        [CONTAINER_MAIN] = "containers",
+                                        [CONTAINER_EPHEMERAL] = "ephemeralContainers"};
+    const struct val *spec = container->worker->view->spec;
+    return val_find(val_get_str(spec, str_of(lists[container->kind])), "name",
                     str_of(container->name));
 }
 
@@ -68,14 +72,37 @@ bool container_succeeded(const struct container *container)
            (container->state == CONTAINER_EXITED);
 }
 
-/* restartPolicy of the container (sidecars: Always) or of the pod, against its exit code. */
+/* restartPolicyRules: the first that names the exit code. */
+static bool rule_restarts(const struct val *spec, int exit_code)
+{
+    VAL_EACH (rule, val_get(spec, "restartPolicyRules")) {
+        const struct val *codes = val_get(rule, "exitCodes");
+        bool in = false;
+        VAL_EACH (it, val_get(codes, "values")) {
+            in = in || val_int(it, -1) == exit_code;
+        }
+        if (!val_absent(codes) && in == str_is(val_text(val_get(codes, "operator")), "In")) {
+            return true; /* Restart is the only action of one container */
+        }
+    }
+    return false;
+}
+
+/* The container's rules, its own policy (sidecars: Always), then the pod's, against its exit code.
+ */
 bool container_should_restart(const struct container *container)
 {
-    if (container->kind == CONTAINER_SIDECAR) {
-        return true;
+    if (container->kind == CONTAINER_SIDECAR || container->kind == CONTAINER_EPHEMERAL) {
+        return container->kind == CONTAINER_SIDECAR;
     }
-    struct str policy = val_text(val_get(container->worker->view->spec, "restartPolicy"));
+    const struct val *spec = container_spec(container);
+    struct str policy = val_text(val_get(spec, "restartPolicy"));
     bool ok = container->end.exit_code == 0;
+    if (policy.n == 0) {
+        policy = val_text(val_get(container->worker->view->spec, "restartPolicy"));
+    } else if (rule_restarts(spec, container->end.exit_code)) {
+        return container->kind != CONTAINER_INIT || !ok;
+    }
     if (container->kind == CONTAINER_INIT) {
         return !ok && !str_is(policy, "Never");
     }

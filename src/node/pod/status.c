@@ -40,8 +40,8 @@ static void set_copy(struct building *b, struct val *object, struct str key, con
 static const char *mains_phase(const struct pod_worker *worker)
 {
     bool failed = worker->reason[0] != '\0', all_ended = true, any_run = false;
-    for (size_t i = 0; i < worker->container_count; i++) {
-        const struct container *c = &worker->containers[i];
+    for (size_t i = 0; i < worker->main_end; i++) {
+        const struct container *c = worker->containers[i];
         if (c->kind == CONTAINER_INIT) {
             failed |= c->state == CONTAINER_EXITED && c->end.exit_code != 0 &&
                       !container_should_restart(c);
@@ -69,13 +69,13 @@ const char *pod_worker_phase(const struct pod_worker *worker)
         return mains_phase(worker);
     }
     for (size_t i = 0; i < worker->init_count; i++) {
-        const struct container *c = &worker->containers[i];
+        const struct container *c = worker->containers[i];
         if (!worker_initialized(worker) && c->kind == CONTAINER_INIT && !container_succeeded(c)) {
             return "Pending";
         }
     }
-    for (size_t i = worker->init_count; i < worker->container_count; i++) {
-        if (!worker->containers[i].has_run) {
+    for (size_t i = worker->init_count; i < worker->main_end; i++) {
+        if (!worker->containers[i]->has_run) {
             return "Pending";
         }
     }
@@ -109,7 +109,8 @@ static struct val *terminated(struct building *b, const struct container_end *en
 static const char *default_reason(const struct container *c)
 {
     bool initialized = worker_initialized(c->worker);
-    bool waits_for_init = c->worker->init_count > 0 && !initialized;
+    bool waits_for_init =
+        c->worker->init_count > 0 && !initialized && c->kind != CONTAINER_EPHEMERAL;
     return waits_for_init && c->state != CONTAINER_STARTING && c->state != CONTAINER_PULLING
                ? "PodInitializing"
                : "ContainerCreating";
@@ -146,7 +147,8 @@ static struct val *container_status(struct building *b, const struct container *
         val_set(last, STR("terminated"), terminated(b, &c->last));
     }
     bool done = c->kind == CONTAINER_INIT && container_succeeded(c);
-    val_set_bool(b->a, out, STR("ready"), done || (running && c->ready));
+    bool ready = c->kind != CONTAINER_EPHEMERAL && running && c->ready;
+    val_set_bool(b->a, out, STR("ready"), done || ready);
     val_set_int(b->a, out, STR("restartCount"), c->restarts);
     val_set_text(b->a, out, STR("image"),
                  c->image[0] != '\0' ? str_copy_in(b->a, str_of(c->image))
@@ -155,7 +157,9 @@ static struct val *container_status(struct building *b, const struct container *
     if (c->id[0] != '\0') {
         val_set_text(b->a, out, STR("containerID"), str_of(arena_printf(b->a, "cox://%s", c->id)));
     }
-    val_set_bool(b->a, out, STR("started"), running && c->started);
+    if (c->kind != CONTAINER_EPHEMERAL) {
+        val_set_bool(b->a, out, STR("started"), running && c->started);
+    }
     const struct val *resources = val_get(spec, "resources");
     if (running && resources != NULL) {
         val_set(out, STR("resources"), val_copy(b->a, resources));
@@ -174,7 +178,7 @@ static void add_statuses(struct building *b, struct val *status, struct str key,
     }
     struct val *list = val_make_array(b->a, status, key);
     for (size_t i = from; i < to; i++) {
-        val_append(list, container_status(b, &b->worker->containers[i]));
+        val_append(list, container_status(b, b->worker->containers[i]));
     }
 }
 
@@ -226,8 +230,8 @@ static void add_condition(struct building *b, struct val *list, enum condition w
 
 static bool all_ready(const struct pod_worker *worker, struct buf *unready)
 {
-    for (size_t i = 0; i < worker->container_count; i++) {
-        const struct container *c = &worker->containers[i];
+    for (size_t i = 0; i < worker->main_end; i++) {
+        const struct container *c = worker->containers[i];
         bool running = c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING;
         if (c->kind != CONTAINER_INIT && !(running && c->ready)) {
             add_name(unready, c->name);
@@ -265,8 +269,8 @@ static void add_conditions(struct building *b, struct val *status, const char *p
     bool succeeded = strcmp(phase, "Succeeded") == 0, failed = strcmp(phase, "Failed") == 0;
     bool initialized = worker_initialized(worker) || succeeded;
     for (size_t i = 0; i < worker->init_count && !initialized; i++) {
-        if (!container_succeeded(&worker->containers[i])) {
-            add_name(&pending, worker->containers[i].name);
+        if (!container_succeeded(worker->containers[i])) {
+            add_name(&pending, worker->containers[i]->name);
         }
     }
     bool ready = all_ready(worker, &unready) && initialized && !succeeded && !failed;
@@ -321,7 +325,9 @@ struct val *pod_status_build(struct pod_worker *worker, struct arena *arena)
     set_addresses(&b, status);
     set_time(&b, status, STR("startTime"), worker->start_ns);
     add_statuses(&b, status, STR("initContainerStatuses"), 0, worker->init_count);
-    add_statuses(&b, status, STR("containerStatuses"), worker->init_count, worker->container_count);
+    add_statuses(&b, status, STR("containerStatuses"), worker->init_count, worker->main_end);
+    add_statuses(&b, status, STR("ephemeralContainerStatuses"), worker->main_end,
+                 worker->container_count);
     set_copy(&b, status, STR("qosClass"), pod_qos_name(pod_qos(worker->view->spec)));
     return status;
 }

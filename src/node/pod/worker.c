@@ -23,14 +23,32 @@ void worker_event(struct pod_worker *worker, struct container *container, const 
     worker->ops->event(worker, container, type, reason, message);
 }
 
-static void add_containers(struct pod_worker *worker, const char *list, bool init, size_t *at)
+static void add_container(struct pod_worker *worker, struct str name, enum container_kind kind)
+{
+    struct container *container = mem_new(struct container);
+    container_init(container, worker, name, kind);
+    worker->containers =
+        mem_realloc(worker->containers, (worker->container_count + 1) * sizeof *worker->containers);
+    worker->containers[worker->container_count++] = container;
+}
+
+static void add_containers(struct pod_worker *worker, const char *list, enum container_kind kind)
 {
     VAL_EACH (it, val_get_str(worker->view->spec, str_of(list))) {
-        bool sidecar = init && str_is(val_text(val_get(it, "restartPolicy")), "Always");
-        container_init(&worker->containers[(*at)++], worker, val_text(val_get(it, "name")),
-                       !init     ? CONTAINER_MAIN
-                       : sidecar ? CONTAINER_SIDECAR
-                                 : CONTAINER_INIT);
+        bool sidecar =
+            kind == CONTAINER_INIT && str_is(val_text(val_get(it, "restartPolicy")), "Always");
+        add_container(worker, val_text(val_get(it, "name")), sidecar ? CONTAINER_SIDECAR : kind);
+    }
+}
+
+/* Ephemeral containers come with newer versions of the object; none ever goes. */
+static void add_ephemeral(struct pod_worker *worker)
+{
+    VAL_EACH (it, val_get(worker->view->spec, "ephemeralContainers")) {
+        struct str name = val_text(val_get(it, "name"));
+        if (pod_worker_container(worker, name) == NULL) {
+            add_container(worker, name, CONTAINER_EPHEMERAL);
+        }
     }
 }
 
@@ -41,12 +59,11 @@ struct pod_worker *pod_worker_new(struct loop *loop, const struct pod_ops *ops,
     worker->loop = loop;
     worker->ops = ops;
     worker->view = pod_view_ref(view);
-    worker->init_count = val_count(val_get(view->spec, "initContainers"));
-    worker->container_count = worker->init_count + val_count(val_get(view->spec, "containers"));
-    worker->containers = mem_array(struct container, worker->container_count + 1);
-    size_t at = 0;
-    add_containers(worker, "initContainers", true, &at);
-    add_containers(worker, "containers", false, &at);
+    add_containers(worker, "initContainers", CONTAINER_INIT);
+    worker->init_count = worker->container_count;
+    add_containers(worker, "containers", CONTAINER_MAIN);
+    worker->main_end = worker->container_count;
+    add_ephemeral(worker);
     int64_t start;
     worker->start_ns = time_parse(val_text(val_get(view->status, "startTime")), &start)
                            ? start
@@ -63,7 +80,8 @@ void pod_worker_free(struct pod_worker *worker)
     timer_stop(&worker->deadline_timer);
     timer_stop(&worker->stop_timer);
     for (size_t i = 0; i < worker->container_count; i++) {
-        container_done(&worker->containers[i]);
+        container_done(worker->containers[i]);
+        free(worker->containers[i]);
     }
     free(worker->containers);
     pod_view_unref(worker->view);
@@ -73,8 +91,8 @@ void pod_worker_free(struct pod_worker *worker)
 struct container *pod_worker_container(struct pod_worker *worker, struct str name)
 {
     for (size_t i = 0; i < worker->container_count; i++) {
-        if (str_is(name, worker->containers[i].name)) {
-            return &worker->containers[i];
+        if (str_is(name, worker->containers[i]->name)) {
+            return worker->containers[i];
         }
     }
     return NULL;
@@ -130,7 +148,7 @@ void pod_worker_start(struct pod_worker *worker)
     struct str phase = val_text(val_get(worker->view->status, "phase"));
     bool over = str_is(phase, "Succeeded") || str_is(phase, "Failed");
     for (size_t i = 0; i < worker->container_count; i++) {
-        over &= !container_live(&worker->containers[i]);
+        over &= !container_live(worker->containers[i]);
     }
     if (over) {
         worker->state = POD_FINISHED;
@@ -147,6 +165,7 @@ void pod_worker_update(struct pod_worker *worker, struct pod_view *view)
     } else {
         pod_view_unref(worker->view);
         worker->view = pod_view_ref(view);
+        add_ephemeral(worker);
         watch_deadline(worker);
     }
     read_deletion(worker);
@@ -214,13 +233,13 @@ void pod_worker_torn_down(struct pod_worker *worker, const struct err *err)
 
 bool worker_initialized(const struct pod_worker *worker)
 {
-    for (size_t i = worker->init_count; i < worker->container_count; i++) {
-        if (worker->containers[i].has_run) { /* also when an init container's record is lost */
+    for (size_t i = worker->init_count; i < worker->main_end; i++) {
+        if (worker->containers[i]->has_run) { /* also when an init container's record is lost */
             return true;
         }
     }
     for (size_t i = 0; i < worker->init_count; i++) {
-        const struct container *c = &worker->containers[i];
+        const struct container *c = worker->containers[i];
         if (c->kind == CONTAINER_SIDECAR ? !c->started && !c->has_run : !container_succeeded(c)) {
             return false;
         }
@@ -236,24 +255,26 @@ static bool over(const struct container *container)
 bool worker_mains_over(const struct pod_worker *worker)
 {
     for (size_t i = 0; i < worker->init_count; i++) { /* an init container that failed for good */
-        const struct container *c = &worker->containers[i];
+        const struct container *c = worker->containers[i];
         if (c->kind == CONTAINER_INIT && over(c) && c->end.exit_code != 0) {
             return true;
         }
     }
-    for (size_t i = worker->init_count; i < worker->container_count; i++) {
-        if (!over(&worker->containers[i])) {
+    for (size_t i = worker->init_count; i < worker->main_end; i++) {
+        if (!over(worker->containers[i])) {
             return false;
         }
     }
     return true;
 }
 
-static bool any_live(const struct pod_worker *worker, bool sidecars, bool others)
+/* Helpers (sidecars, ephemeral containers) do not keep a pod from being over. */
+static bool any_live(const struct pod_worker *worker, bool helpers, bool others)
 {
     for (size_t i = 0; i < worker->container_count; i++) {
-        const struct container *c = &worker->containers[i];
-        bool counts = c->kind == CONTAINER_SIDECAR ? sidecars : others;
+        const struct container *c = worker->containers[i];
+        bool helper = c->kind == CONTAINER_SIDECAR || c->kind == CONTAINER_EPHEMERAL;
+        bool counts = helper ? helpers : others;
         if (counts && container_live(c)) {
             return true;
         }
@@ -291,9 +312,14 @@ static bool step_init(struct container *container)
 
 static void step_containers(struct pod_worker *worker)
 {
+    for (size_t i = worker->main_end; i < worker->container_count; i++) {
+        if (worker->containers[i]->state == CONTAINER_WAITING) {
+            keep_running(worker->containers[i]);
+        }
+    }
     bool was_initialized = worker_initialized(worker);
     for (size_t i = 0; i < worker->init_count; i++) {
-        struct container *c = &worker->containers[i];
+        struct container *c = worker->containers[i];
         if (was_initialized && c->kind == CONTAINER_INIT) {
             continue;
         }
@@ -301,8 +327,8 @@ static void step_containers(struct pod_worker *worker)
             return;
         }
     }
-    for (size_t i = worker->init_count; i < worker->container_count; i++) {
-        struct container *c = &worker->containers[i];
+    for (size_t i = worker->init_count; i < worker->main_end; i++) {
+        struct container *c = worker->containers[i];
         if (c->state == CONTAINER_WAITING ||
             (c->state == CONTAINER_EXITED && container_should_restart(c))) {
             keep_running(c);
@@ -310,10 +336,13 @@ static void step_containers(struct pod_worker *worker)
     }
 }
 
-static void stop_sidecars(struct pod_worker *worker, int64_t grace_ns)
+static void stop_helpers(struct pod_worker *worker, int64_t grace_ns)
 {
+    for (size_t i = worker->main_end; i < worker->container_count; i++) {
+        container_stop(worker->containers[i], grace_ns, NULL);
+    }
     for (size_t i = worker->init_count; i > 0; i--) { /* in reverse order, one after the other */
-        struct container *c = &worker->containers[i - 1];
+        struct container *c = worker->containers[i - 1];
         if (c->kind == CONTAINER_SIDECAR && container_live(c)) {
             container_stop(c, grace_ns, NULL);
             return;
@@ -325,7 +354,7 @@ static void stop_sidecars(struct pod_worker *worker, int64_t grace_ns)
 static void finish(struct pod_worker *worker)
 {
     for (size_t i = 0; i < worker->container_count; i++) {
-        timer_stop(&worker->containers[i].timer);
+        timer_stop(&worker->containers[i]->timer);
     }
     bool first = worker->state != POD_FINISHED;
     if (worker->deleting) {
@@ -351,7 +380,7 @@ static void step_terminating(struct pod_worker *worker)
     int64_t left = worker->stop_deadline - loop_mono(worker->loop);
     left = left > 0 ? left : 0;
     for (size_t i = 0; i < worker->container_count; i++) {
-        struct container *c = &worker->containers[i];
+        struct container *c = worker->containers[i];
         if (c->state == CONTAINER_BACKOFF || c->state == CONTAINER_PULLING) {
             timer_stop(&c->timer);
             c->attempt++;
@@ -365,7 +394,7 @@ static void step_terminating(struct pod_worker *worker)
         return;
     }
     if (any_live(worker, true, false)) {
-        stop_sidecars(worker, left > 0 ? left : 2 * NS_PER_S);
+        stop_helpers(worker, left > 0 ? left : 2 * NS_PER_S);
         return;
     }
     if (worker->state == POD_PREPARING) { /* its answer comes first */
@@ -398,7 +427,7 @@ static void decide(struct pod_worker *worker)
         step_containers(worker);
     } else if (any_live(worker, true, false)) {
         int64_t seconds = val_int(val_get(worker->view->spec, "terminationGracePeriodSeconds"), 30);
-        stop_sidecars(worker, seconds * NS_PER_S);
+        stop_helpers(worker, seconds * NS_PER_S);
     } else if (!any_live(worker, true, true)) {
         finish(worker);
     }

@@ -12,7 +12,7 @@
 #include "io/loop.h"
 #include "node/env/view.h"
 
-enum container_kind { CONTAINER_INIT, CONTAINER_SIDECAR, CONTAINER_MAIN };
+enum container_kind { CONTAINER_INIT, CONTAINER_SIDECAR, CONTAINER_MAIN, CONTAINER_EPHEMERAL };
 enum container_state {
     CONTAINER_WAITING,  /* nothing under way */
     CONTAINER_PULLING,  /* image asked for */
@@ -90,8 +90,10 @@ struct pod_worker {
     const struct pod_ops *ops;
     struct pod_view *view;
     enum pod_state state;
-    struct container *containers; /* init containers first, in spec order */
-    size_t container_count, init_count;
+    /* init containers [0, init_count), then [init_count, main_end), then ephemeral ones, which may
+     * be added while the pod lives; each in spec order */
+    struct container **containers;
+    size_t container_count, init_count, main_end;
     bool terminating, deleting, object_gone;
     bool network_ready; /* PodReadyToStartContainers */
     char ip[46];

@@ -181,7 +181,7 @@ void serve_metrics_probes(struct serve_request *request)
     MAP_EACH (it, &request->agent->pod_entries) {
         const struct pod_entry *entry = it->value;
         for (size_t i = 0; i < entry->worker->container_count; i++) {
-            write_totals(entry, &entry->worker->containers[i], &out);
+            write_totals(entry, entry->worker->containers[i], &out);
         }
     }
     serve_text(request->exchange, 200, "text/plain; version=0.0.4", buf_view(&out));

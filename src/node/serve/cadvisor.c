@@ -167,7 +167,7 @@ static void add_pod(struct page *page, const struct pod_entry *entry)
                    entry->cgroup, entry->ns, entry->name);
     add_subject(page, entry->cgroup, pod, NULL);
     for (size_t i = 0; i < entry->worker->container_count; i++) {
-        const struct container *c = &entry->worker->containers[i];
+        const struct container *c = entry->worker->containers[i];
         const struct run *run = c->user;
         if (run == NULL || run->cgroup == NULL || !container_live(c)) {
             continue;
@@ -197,8 +197,8 @@ enum { NET_ROWS = sizeof net_rows / sizeof *net_rows, NET_COLUMNS = 16 };
 static pid_t some_process(const struct pod_entry *entry)
 {
     for (size_t i = 0; i < entry->worker->container_count; i++) {
-        const struct run *run = entry->worker->containers[i].user;
-        if (run != NULL && run->pid > 0 && container_live(&entry->worker->containers[i])) {
+        const struct run *run = entry->worker->containers[i]->user;
+        if (run != NULL && run->pid > 0 && container_live(entry->worker->containers[i])) {
             return run->pid;
         }
     }

@@ -36,7 +36,7 @@ static struct val *running_pod(struct arena *a, const struct pod_entry *entry)
     struct val *containers =
         val_make_array(a, val_make_object(a, pod, STR("spec")), STR("containers"));
     for (size_t i = 0; i < entry->worker->container_count; i++) {
-        const struct container *c = &entry->worker->containers[i];
+        const struct container *c = entry->worker->containers[i];
         if (c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING) {
             struct val *out = val_append(containers, val_new(a, VAL_OBJECT));
             val_set_text(a, out, STR("name"), str_of(c->name));

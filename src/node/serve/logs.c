@@ -198,8 +198,8 @@ void agent_rotate_logs(struct agent *agent)
     MAP_EACH (it, &agent->pod_entries) {
         struct pod_worker *worker = ((struct pod_entry *)it->value)->worker;
         for (size_t i = 0; i < worker->container_count; i++) {
-            struct run *run = worker->containers[i].user;
-            if (run != NULL && run->dir != NULL && container_live(&worker->containers[i]) &&
+            struct run *run = worker->containers[i]->user;
+            if (run != NULL && run->dir != NULL && container_live(worker->containers[i]) &&
                 log_rotate(run->log_path, LOG_ROTATE_BYTES, LOG_FILES_MAX,
                            clock_wall(loop_clock(agent->loop)))) {
                 reopen(run);

@@ -50,7 +50,7 @@ static void add_pod(struct summary *s, struct val *pods, struct pod_entry *entry
     val_set_text(s->a, pod, STR("startTime"), time_text(s->a, entry->worker->start_ns));
     struct val *containers = val_make_array(s->a, pod, STR("containers"));
     for (size_t i = 0; i < entry->worker->container_count; i++) {
-        const struct container *c = &entry->worker->containers[i];
+        const struct container *c = entry->worker->containers[i];
         const struct run *run = c->user;
         if (run != NULL && run->cgroup != NULL && container_live(c)) {
             struct val *out = val_append(containers, val_new(s->a, VAL_OBJECT));
@@ -155,7 +155,7 @@ static void add_container_samples(struct agent *agent, struct buf *cpu, struct b
     MAP_EACH (it, &agent->pod_entries) {
         const struct pod_entry *entry = it->value;
         for (size_t i = 0; i < entry->worker->container_count; i++) {
-            const struct container *c = &entry->worker->containers[i];
+            const struct container *c = entry->worker->containers[i];
             const struct run *run = c->user;
             struct cgroup_usage usage;
             if (run == NULL || run->cgroup == NULL || !container_live(c) ||

@@ -119,9 +119,18 @@ static void op_pull(struct container *c)
 {
     later(c, 0, NS_PER_MS, c->attempt, 0);
 }
+static int64_t place(const struct container *c)
+{
+    size_t i = 0;
+    while (c->worker->containers[i] != c) {
+        i++;
+    }
+    return (int64_t)i;
+}
+
 static void op_start(struct container *c)
 {
-    later(c, 1, (5 + (int64_t)(c - c->worker->containers)) * NS_PER_MS, c->attempt, 0);
+    later(c, 1, (5 + place(c)) * NS_PER_MS, c->attempt, 0);
 }
 static void op_signal(struct container *c, int number)
 {
@@ -129,7 +138,7 @@ static void op_signal(struct container *c, int number)
     s->signals++;
     buf_printf(&w->order, "%s(%s) ", number == SIGKILL ? "KILL" : "TERM", c->name);
     if (number == SIGKILL || !s->ignores_term) {
-        later(c, 3, (1 + (int64_t)(c - c->worker->containers)) * NS_PER_MS, 0, 0);
+        later(c, 3, (1 + place(c)) * NS_PER_MS, 0, 0);
     }
 }
 static void op_hook(struct container *c, enum hook_kind kind, int64_t timeout_ns)
@@ -273,7 +282,91 @@ static void test_back_off(void **state)
         int64_t wait = (s->started_at[i + 1] - s->ended_at[i]) / NS_PER_S;
         assert_int_equal(wait, waits[i]);
     }
-    assert_true(w->worker->containers[0].restarts >= 8);
+    assert_true(w->worker->containers[0]->restarts >= 8);
+    finish();
+}
+
+/* A container's own policy and its rules go before the pod's. */
+static void test_container_policies(void **state)
+{
+    static const struct {
+        const char *container, *pod;
+        int exit_code;
+        bool again;
+    } cases[] = {
+        {"'restartPolicy':'Always'", "Never", 0, true},
+        {"'restartPolicy':'Never'", "Always", 1, false},
+        {"'restartPolicy':'OnFailure'", "Never", 1, true},
+        {"'restartPolicy':'OnFailure'", "Always", 0, false},
+        {"'restartPolicy':'Never','restartPolicyRules':[{'action':'Restart','exitCodes':{"
+         "'operator':'In','values':[3,42]}}]",
+         "Always", 42, true},
+        {"'restartPolicy':'Never','restartPolicyRules':[{'action':'Restart','exitCodes':{"
+         "'operator':'In','values':[3,42]}}]",
+         "Always", 4, false},
+        {"'restartPolicy':'Never','restartPolicyRules':[{'action':'Restart','exitCodes':{"
+         "'operator':'NotIn','values':[0]}}]",
+         "Always", 4, true},
+        {"'restartPolicy':'Never','restartPolicyRules':[{'action':'Restart','exitCodes':{"
+         "'operator':'NotIn','values':[0]}}]",
+         "Always", 0, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct script script = {
+            .name = "a", .runs_ns = NS_PER_S, .exit_code = cases[i].exit_code};
+        char *spec MEM_CLEANUP = mem_printf("'restartPolicy':'%s','containers':[{'name':'a',%s}]",
+                                            cases[i].pod, cases[i].container);
+        begin(spec, &script, 1);
+        pod_worker_start(w->worker);
+        loop_run_for(w->loop, 15 * NS_PER_S);
+        assert_int_equal(w->scripts[0].starts > 1, cases[i].again);
+        assert_string_equal(pod_worker_phase(w->worker), cases[i].again            ? "Running"
+                                                         : cases[i].exit_code == 0 ? "Succeeded"
+                                                                                   : "Failed");
+        finish();
+    }
+}
+
+static void add_ephemeral(const char *json)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct val *pod = val_copy(&arena, w->worker->view->pod), *list = NULL;
+    char *text = str_dup_in(&arena, str_of(json));
+    for (char *c = text; *c != '\0'; c++) {
+        *c = *c == '\'' ? '"' : *c;
+    }
+    assert_int_equal(val_parse_json(&arena, str_of(text), &list, NULL), 0);
+    val_set(val_get(pod, "spec"), STR("ephemeralContainers"), list);
+    struct pod_view *view = pod_view_of(pod);
+    pod_worker_update(w->worker, view);
+    pod_view_unref(view);
+}
+
+/* They come while the pod runs, run once, keep nothing from ending, and end with the pod. */
+static void test_ephemeral(void **state)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    const struct script scripts[] = {{.name = "a", .runs_ns = 20 * NS_PER_S},
+                                     {.name = "d1", .runs_ns = NS_PER_S, .exit_code = 3},
+                                     {.name = "d2"}};
+    begin("'restartPolicy':'Never','containers':[{'name':'a'}]", scripts, 3);
+    pod_worker_start(w->worker);
+    loop_run_for(w->loop, 5 * NS_PER_S);
+    add_ephemeral("[{'name':'d1'}]");
+    loop_run_for(w->loop, 5 * NS_PER_S);
+    add_ephemeral("[{'name':'d1'},{'name':'d2'}]");
+    loop_run_for(w->loop, 2 * NS_PER_S);
+    assert_string_equal(pod_worker_phase(w->worker), "Running");
+    const struct val *status = pod_status_build(w->worker, &arena);
+    const struct val *list = val_get(status, "ephemeralContainerStatuses");
+    assert_int_equal(val_count(list), 2);
+    assert_int_equal(val_int(val_path(val_at(list, 0), "state.terminated.exitCode"), -1), 3);
+    assert_non_null(val_path(val_at(list, 1), "state.running"));
+    assert_int_equal(val_count(val_get(status, "containerStatuses")), 1);
+    loop_run_for(w->loop, 20 * NS_PER_S);
+    assert_string_equal(w->order.p, "+a +d1 -d1 +d2 -a TERM(d2) -d2 ");
+    assert_string_equal(pod_worker_phase(w->worker), "Succeeded");
+    assert_int_equal(w->settles, 1);
     finish();
 }
 
@@ -332,7 +425,7 @@ static void test_failures(void **state)
     begin("'containers':[{'name':'a','image':'x'}]", pull, 1);
     pod_worker_start(w->worker);
     loop_run_for(w->loop, 5 * NS_PER_S);
-    assert_string_equal(w->worker->containers[0].reason, "ImagePullBackOff");
+    assert_string_equal(w->worker->containers[0]->reason, "ImagePullBackOff");
     w->scripts[0].pull_fails = NULL;
     loop_run_for(w->loop, 20 * NS_PER_S);
     assert_string_equal(pod_worker_phase(w->worker), "Running");
@@ -341,8 +434,8 @@ static void test_failures(void **state)
     begin("'containers':[{'name':'a','image':'x'}]", start, 1);
     pod_worker_start(w->worker);
     loop_run_for(w->loop, 5 * NS_PER_S);
-    assert_string_equal(w->worker->containers[0].reason, "CrashLoopBackOff");
-    assert_string_equal(w->worker->containers[0].last.reason, "StartError");
+    assert_string_equal(w->worker->containers[0]->reason, "CrashLoopBackOff");
+    assert_string_equal(w->worker->containers[0]->last.reason, "StartError");
     delete_pod(30);
     loop_run_for(w->loop, 5 * NS_PER_S);
     assert_int_equal(w->finalizes, 1);
@@ -385,7 +478,7 @@ static void test_probes(void **state)
           scripts, 1);
     pod_worker_start(w->worker);
     loop_run_for(w->loop, NS_PER_S);
-    struct container *c = &w->worker->containers[0];
+    struct container *c = w->worker->containers[0];
     assert_false(c->ready);
     container_probe_result(c, PROBE_READINESS, true);
     assert_false(c->ready); /* not before it has started */
@@ -404,15 +497,15 @@ static void test_recovered(void **state)
     const struct script scripts[] = {{.name = "i"}, {.name = "a"}, {.name = "b", .exit_code = 0}};
     begin("'initContainers':[{'name':'i'}],'containers':[{'name':'a'},{'name':'b'}]", scripts, 3);
     struct container_end end = {.exit_code = 1, .started_ns = 1, .finished_ns = 2};
-    container_restore_running(&w->worker->containers[1], "id", 3, 5, true, true);
-    container_restore_ended(&w->worker->containers[2], 0, &end);
+    container_restore_running(w->worker->containers[1], "id", 3, 5, true, true);
+    container_restore_ended(w->worker->containers[2], 0, &end);
     pod_worker_start(w->worker);
     loop_run_for(w->loop, NS_PER_S);
     assert_int_equal(w->scripts[0].starts, 0); /* init is behind us */
     assert_int_equal(w->scripts[1].starts, 0);
-    assert_int_equal(w->worker->containers[1].restarts, 3);
+    assert_int_equal(w->worker->containers[1]->restarts, 3);
     assert_int_equal(w->scripts[2].starts, 1);
-    assert_int_equal(w->worker->containers[2].restarts, 1);
+    assert_int_equal(w->worker->containers[2]->restarts, 1);
     finish();
 }
 
@@ -420,7 +513,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_init_order), cmocka_unit_test(test_back_off),
-        cmocka_unit_test(test_policies),   cmocka_unit_test(test_grace),
+        cmocka_unit_test(test_policies),   cmocka_unit_test(test_container_policies),
+        cmocka_unit_test(test_ephemeral),  cmocka_unit_test(test_grace),
         cmocka_unit_test(test_failures),   cmocka_unit_test(test_deadline_and_init_failure),
         cmocka_unit_test(test_probes),     cmocka_unit_test(test_recovered),
     };
