@@ -1,5 +1,4 @@
-/* classes.c: PriorityClass, RuntimeClass, StorageClass: cluster-wide settings that pods and claims
- * name. */
+/* classes.c: PriorityClass, RuntimeClass: cluster-wide settings that pods name. */
 #include "api/defaults.h"
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
@@ -104,97 +103,6 @@ static void runtime_columns(struct api_context *ctx, const struct val *class, st
     cell_age(ctx, cells, class);
 }
 
-static void storage_default(struct arena *arena, struct val *class)
-{
-    default_text(arena, class, "reclaimPolicy", "Delete");
-    default_text(arena, class, "volumeBindingMode", "Immediate");
-}
-
-static void parameters_check(struct field_errors *errors, const struct val *parameters)
-{
-    enum { COUNT_MAX = 512, SIZE_MAX_BYTES = 256 * 1024 };
-    const struct path *path = AT(NULL, "parameters");
-    size_t total = 0;
-    if (val_count(parameters) > COUNT_MAX) {
-        field_too_long(errors, path, COUNT_MAX);
-        return;
-    }
-    VAL_EACH (it, parameters) {
-        if (it->key.n == 0) {
-            field_invalid(errors, path, it->key, "field can not be empty.");
-        }
-        total += it->key.n + val_text(it).n;
-    }
-    if (total > SIZE_MAX_BYTES) {
-        field_too_long(errors, path, SIZE_MAX_BYTES);
-    }
-}
-
-static void topologies_check(struct field_errors *errors, const struct val *topologies)
-{
-    uint32_t t = 0;
-    VAL_EACH (term, topologies) {
-        const struct path *path = AT_INDEX(AT(NULL, "allowedTopologies"), t++);
-        uint32_t e = 0;
-        VAL_EACH (expression, val_get(term, "matchLabelExpressions")) {
-            const struct path *at = AT_INDEX(AT(path, "matchLabelExpressions"), e++);
-            if (val_count(val_get(expression, "values")) == 0) {
-                field_required(errors, AT(at, "values"), "");
-            }
-            check_name(errors, AT(at, "key"), NAME_LABEL_KEY, val_text(val_get(expression, "key")));
-        }
-    }
-}
-
-static void storage_validate(struct api_context *ctx, const struct val *class,
-                             struct field_errors *errors)
-{
-    static const char *const reclaim[] = {"Delete", "Retain", NULL};
-    static const char *const modes[] = {"Immediate", "WaitForFirstConsumer", NULL};
-    struct str provisioner = val_text(val_get(class, "provisioner"));
-    if (provisioner.n == 0) {
-        field_required(errors, AT(NULL, "provisioner"), "");
-    } else {
-        char *lower = str_dup_in(errors->arena, provisioner);
-        for (size_t i = 0; i < provisioner.n; i++) {
-            lower[i] = (char)(lower[i] >= 'A' && lower[i] <= 'Z' ? lower[i] + 32 : lower[i]);
-        }
-        check_name(errors, AT(NULL, "provisioner"), NAME_LABEL_KEY, str_at(lower, provisioner.n));
-    }
-    topologies_check(errors, val_get(class, "allowedTopologies"));
-    parameters_check(errors, val_get(class, "parameters"));
-    check_one_of(errors, AT(NULL, "reclaimPolicy"), val_text(val_get(class, "reclaimPolicy")),
-                 reclaim, false);
-    check_one_of(errors, AT(NULL, "volumeBindingMode"),
-                 val_text(val_get(class, "volumeBindingMode")), modes, true);
-    (void)ctx;
-}
-
-static void storage_validate_update(struct api_context *ctx, const struct val *next,
-                                    const struct val *old, struct field_errors *errors)
-{
-    static const char *const fixed[] = {"parameters", "provisioner", "reclaimPolicy",
-                                        "volumeBindingMode"};
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
-        check_immutable(errors, AT(NULL, fixed[i]), val_get_str(next, str_of(fixed[i])),
-                        val_get_str(old, str_of(fixed[i])));
-    }
-    (void)ctx;
-}
-
-static void storage_columns(struct api_context *ctx, const struct val *class, struct val *cells)
-{
-    const struct val *annotations = val_path(class, "metadata.annotations");
-    bool is_default = str_is(
-        val_text(val_get(annotations, "storageclass.kubernetes.io/is-default-class")), "true");
-    cell_format(ctx, cells, "%.*s%s", STR_ARG(val_name(class)), is_default ? " (default)" : "");
-    cell_text(ctx, cells, val_text(val_get(class, "provisioner")));
-    cell_text(ctx, cells, val_text(val_get(class, "reclaimPolicy")));
-    cell_text(ctx, cells, val_text(val_get(class, "volumeBindingMode")));
-    cell_bool(ctx, cells, val_bool(val_get(class, "allowVolumeExpansion"), false));
-    cell_age(ctx, cells, class);
-}
-
 const struct api_ops ops_priority_class = {
     .defaults = priority_default,
     .validate = priority_validate,
@@ -209,12 +117,4 @@ const struct api_ops ops_runtime_class = {
     .validate_update = runtime_validate_update,
     .columns = runtime_columns,
     .create_on_update = true,
-};
-
-const struct api_ops ops_storage_class = {
-    .defaults = storage_default,
-    .validate = storage_validate,
-    .validate_update = storage_validate_update,
-    .columns = storage_columns,
-    .unconditional_update = true,
 };

@@ -73,3 +73,27 @@ bool signer_is_built_in(struct str name)
     struct str rest, domain = str_cut(name, '/', &rest);
     return str_is(domain, "kubernetes.io") || str_ends(domain, STR(".kubernetes.io"));
 }
+
+void signer_annotations_check(struct field_errors *errors, const struct path *path,
+                              const struct val *annotations)
+{
+    enum { SIZE_MAX_BYTES = 256 * 1024 };
+    size_t size = 0;
+    VAL_EACH (it, annotations) {
+        char *lower = str_dup_in(errors->arena, it->key);
+        for (char *c = lower; *c != '\0'; c++) {
+            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
+        }
+        struct str key = str_of(lower);
+        if (key.n == 0) {
+            field_required(errors, path, "");
+        } else if (check_name(errors, path, NAME_LABEL_KEY, key) && !str_contains(key, STR("/"))) {
+            field_invalid(errors, path, key,
+                          "must be a domain-prefixed key (such as \"acme.io/foo\")");
+        }
+        size += it->key.n + val_text(it).n;
+    }
+    if (size > SIZE_MAX_BYTES) {
+        field_too_long(errors, path, SIZE_MAX_BYTES);
+    }
+}

@@ -61,25 +61,6 @@ static void parties_check(struct field_errors *errors, const struct path *path,
     }
 }
 
-static void user_annotations_check(struct field_errors *errors, const struct path *path,
-                                   const struct val *annotations)
-{
-    VAL_EACH (it, annotations) {
-        char *lower = str_dup_in(errors->arena, it->key);
-        for (size_t i = 0; i < it->key.n; i++) {
-            lower[i] = (char)(lower[i] >= 'A' && lower[i] <= 'Z' ? lower[i] + 32 : lower[i]);
-        }
-        struct str key = str_at(lower, it->key.n);
-        if (key.n == 0) {
-            field_required(errors, path, "");
-        } else if (check_name(errors, path, NAME_LABEL_KEY, key) && !str_contains(key, STR("/"))) {
-            field_invalid(errors, path, key,
-                          "must be a domain-prefixed key (such as \"acme.io/foo\")");
-        }
-    }
-    check_annotations(errors, path, annotations);
-}
-
 static const char *key_wrong(const struct foreign_request *request)
 {
     switch (request->key) {
@@ -134,8 +115,8 @@ static void request_validate_create(struct api_context *ctx, const struct val *r
     int64_t seconds = val_int(expiration, 0);
     int64_t max = signer_is_built_in(signer) ? EXPIRATION_MAX_KUBERNETES : EXPIRATION_MAX;
     signer_name_check(errors, AT(path, "signerName"), signer);
-    user_annotations_check(errors, AT(path, "unverifiedUserAnnotations"),
-                           val_get(spec, "unverifiedUserAnnotations"));
+    signer_annotations_check(errors, AT(path, "unverifiedUserAnnotations"),
+                             val_get(spec, "unverifiedUserAnnotations"));
     parties_check(errors, path, spec);
     if (val_absent(expiration)) {
         field_required(errors, AT(path, "maxExpirationSeconds"), "must be set");

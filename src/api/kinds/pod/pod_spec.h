@@ -58,6 +58,8 @@ void resource_field_ref_check(struct field_errors *errors, const struct path *pa
                               const struct val *ref, bool volume);
 /* Warnings about what is allowed but seldom meant. */
 void pod_spec_warn(struct api_context *ctx, const struct path *path, const struct val *spec);
+/* What to use instead of an old label of nodes; NULL when it is none. */
+const char *node_label_deprecation(struct str label);
 /* spec.resources: what the containers imply; whether they fit. `path` is of the resources. */
 void pod_level_default(struct arena *arena, struct val *pod);
 void pod_level_check(struct field_errors *errors, const struct path *path, const struct val *spec);

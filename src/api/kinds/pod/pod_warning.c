@@ -111,8 +111,7 @@ static void repeat_warnings(struct api_context *ctx, const struct path *path,
     }
 }
 
-static void selector_warnings(struct api_context *ctx, const struct path *path,
-                              const struct val *labels)
+const char *node_label_deprecation(struct str label)
 {
     static const char *const old[][2] = {
         {"beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"},
@@ -125,8 +124,20 @@ static void selector_warnings(struct api_context *ctx, const struct path *path,
          "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead"},
     };
     for (size_t o = 0; o < sizeof old / sizeof old[0]; o++) {
-        if (val_get_str(labels, str_of(old[o][0])) != NULL) {
-            api_warn(ctx, AT_KEY(path, str_of(old[o][0])), "%s", old[o][1]);
+        if (str_is(label, old[o][0])) {
+            return old[o][1];
+        }
+    }
+    return NULL;
+}
+
+static void selector_warnings(struct api_context *ctx, const struct path *path,
+                              const struct val *labels)
+{
+    VAL_EACH (label, labels) {
+        const char *text = node_label_deprecation(label->key);
+        if (text != NULL) {
+            api_warn(ctx, AT_KEY(path, label->key), "%s", text);
         }
     }
 }

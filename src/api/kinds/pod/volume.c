@@ -217,7 +217,8 @@ static void certificate_projection(struct field_errors *errors, const struct pat
     int64_t asked = val_int(seconds, SHORTEST);
     int files = 0;
     signer_name_check(errors, AT(path, "signerName"), signer);
-    check_annotations(errors, AT(path, "userAnnotations"), val_get(source, "userAnnotations"));
+    signer_annotations_check(errors, AT(path, "userAnnotations"),
+                             val_get(source, "userAnnotations"));
     user_check(errors, AT(path, "user"), val_get(source, "user"));
     struct str type = val_text(val_get(source, "keyType"));
     if (type.n == 0) {

@@ -362,8 +362,11 @@ static void csi(struct field_errors *errors, const struct path *path, const stru
     csi_driver_name_check(errors, AT(path, "driver"), val_text(val_get(source, "driver")));
     if (!persistent) {
         const struct val *ref = val_get(source, "nodePublishSecretRef");
-        if (!val_absent(ref)) {
-            named(errors, AT(path, secrets[2]), ref, "name", NAME_SUBDOMAIN);
+        struct str name = val_text(val_get(ref, "name"));
+        if (!val_absent(ref) && name.n == 0) {
+            field_required(errors, AT(AT(path, secrets[2]), "name"), "");
+        } else if (!val_absent(ref)) { /* the API names the wrong member */
+            check_name(errors, AT(path, "name"), NAME_SUBDOMAIN, name);
         }
         return;
     }
