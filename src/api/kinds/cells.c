@@ -55,6 +55,12 @@ void cell_age(struct api_context *ctx, struct val *cells, const struct val *obje
     cell_since(ctx, cells, val_path(object, "metadata.creationTimestamp"));
 }
 
+void cells_name_age(struct api_context *ctx, const struct val *object, struct val *cells)
+{
+    cell_text(ctx, cells, val_name(object));
+    cell_age(ctx, cells, object);
+}
+
 void cell_or_none(struct api_context *ctx, struct val *cells, struct str text)
 {
     cell_text(ctx, cells, text.n > 0 ? text : STR("<none>"));

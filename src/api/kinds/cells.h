@@ -12,6 +12,8 @@ void cell_switch(struct api_context *ctx, struct val *cells, const struct val *v
 /* "5m" since an RFC 3339 time; "<unknown>" when there is none. */
 void cell_since(struct api_context *ctx, struct val *cells, const struct val *time);
 void cell_age(struct api_context *ctx, struct val *cells, const struct val *object);
+/* All cells of a kind with the columns Name and Age. */
+void cells_name_age(struct api_context *ctx, const struct val *object, struct val *cells);
 /* "<none>" for empty text. */
 void cell_or_none(struct api_context *ctx, struct val *cells, struct str text);
 /* The age text itself, in the arena. */
