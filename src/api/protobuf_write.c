@@ -211,14 +211,14 @@ static const char *write_nested(struct protobuf_writer *w, const struct api_fiel
 static inline const char *write_one(struct protobuf_writer *w, const struct api_struct *around,
                                     const struct api_field *field, const char *p, unsigned depth)
 {
+    if (field->wire != API_WIRE_PLAIN) {
+        return protobuf_write_form(w, around, field, p, depth);
+    }
     if (field->type == API_TYPE_STRUCT) {
         size_t mark = wire_open(w->out);
         p = write_struct(w, field->type_struct, p, depth + 1);
         wire_close(w->out, mark);
         return p;
-    }
-    if (field->wire != API_WIRE_PLAIN) {
-        return protobuf_write_form(w, around, field, p, depth);
     }
     return field->type == API_TYPE_NESTED ? write_nested(w, field, p) : wire_scalar(w, field, p);
 }

@@ -24,6 +24,7 @@ struct accept {
     bool pretty;                 /* asked for, or a person's tool */
     bool pretty_asked;           /* ?pretty=1: lists too */
     bool gzip;
+    bool json;             /* among what is acceptable */
     bool bad;              /* nothing that we can write is acceptable: 406 */
     struct str as, g, v;   /* as asked, for discovery */
     bool openapi_protobuf; /* the protobuf form of /openapi/v2 comes before JSON */

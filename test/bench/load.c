@@ -5,7 +5,7 @@
  * number); rate, p50, p99 load bound COUNT TEMPLATE INFLIGHT        create COUNT pods and wait
  * until a watch has seen COUNT pods with a node; rate load watchers CONNECTIONS WATCHES EVENTS RATE
  * that many watchers of ConfigMaps; EVENTS creates at RATE a second; delay from the answer of a
- * create to each watcher's receipt: p50, p99 load list PATH                            GET once;
+ * create to each watcher's receipt: p50, p99 load list PATH MEDIA-TYPE                 GET once;
  * bytes and seconds
  *
  * KUBECONFIG says where. One line of JSON comes out.
@@ -309,6 +309,7 @@ static int list(struct load *load, char **argv)
                                           .authority = connection_authority(load->connection),
                                           .headers = headers,
                                           .header_count = headers_of(load, headers, false)};
+    headers[0].value = str_of(argv[1]); /* accept */
     load->start_ns = loop_mono(load->loop);
     http_send(connection_client(load->connection), &request, &list_ops, &listing);
     loop_run(load->loop);
@@ -481,7 +482,7 @@ int main(int argc, char **argv)
         int arguments;
         int (*run)(struct load *load, char **argv);
     } modes[] = {
-        {"fill", 4, fill}, {"bound", 3, bound}, {"list", 1, list}, {"watchers", 4, watchers}};
+        {"fill", 4, fill}, {"bound", 3, bound}, {"list", 2, list}, {"watchers", 4, watchers}};
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (argc == modes[i].arguments + 2 && strcmp(argv[1], modes[i].name) == 0) {
             struct load load = {.connection = connect_or_die()};
@@ -495,7 +496,7 @@ int main(int argc, char **argv)
         }
     }
     fputs("usage: load fill PATH TEMPLATE COUNT INFLIGHT | bound COUNT TEMPLATE INFLIGHT | list "
-          "PATH | watchers CONNECTIONS WATCHES EVENTS RATE\n",
+          "PATH MEDIA-TYPE | watchers CONNECTIONS WATCHES EVENTS RATE\n",
           stderr);
     return 2;
 }

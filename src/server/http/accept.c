@@ -9,13 +9,15 @@
 
 #include "api/schema.h"
 
+#define PARTIAL_LIST "PartialObjectMetadataList"
+
 enum { CLAUSES_MAX = 32 };
 
 struct clause {
     struct str media; /* lower case as it came: clients write it so */
     struct str as, g, v;
     bool has_form, pretty, bad_stream;
-    int quality; /* thousandths */
+    double quality;
 };
 
 /* In upstream's order of preference. */
@@ -28,14 +30,11 @@ static const struct {
     {"application/vnd.kubernetes.protobuf", FORMAT_PROTOBUF},
 };
 
-/* "0.8" as 800; what is no such number counts as 1, as upstream's parser has it. */
-static int quality_of(struct str text)
+/* What is no number counts as 0, as upstream's parser has it. */
+static double quality_of(struct str text)
 {
     double value = 0;
-    if (!str_double(text, &value) || value < 0 || value > 1) {
-        return 1000;
-    }
-    return (int)(value * 1000);
+    return str_double(text, &value) ? value : 0;
 }
 
 static void read_parameters(struct str rest, struct clause *clause)
@@ -61,16 +60,13 @@ static void read_parameters(struct str rest, struct clause *clause)
     clause->has_form = clause->as.n > 0 || clause->g.n > 0 || clause->v.n > 0;
 }
 
+/* Upstream's parser (goautoneg), whose order this is: the exact goes before the general even when
+ * its quality is lower. */
 static bool goes_before(const struct clause *a, const struct clause *b)
 {
-    if (a->quality != b->quality) {
-        return a->quality > b->quality;
-    }
     bool a_any = str_starts(a->media, STR("*/")), b_any = str_starts(b->media, STR("*/"));
-    if (a_any != b_any) {
-        return b_any;
-    }
-    return !str_ends(a->media, STR("/*")) && str_ends(b->media, STR("/*"));
+    bool a_sub = str_ends(a->media, STR("/*")), b_sub = str_ends(b->media, STR("/*"));
+    return a->quality > b->quality || (!a_any && b_any) || (!a_sub && b_sub);
 }
 
 static size_t read_clauses(struct str header, struct clause clauses[CLAUSES_MAX])
@@ -79,7 +75,7 @@ static size_t read_clauses(struct str header, struct clause clauses[CLAUSES_MAX]
     struct str rest = header;
     while (rest.p != NULL && count < CLAUSES_MAX) {
         struct str parameters = STR_NONE;
-        struct clause clause = {.quality = 1000};
+        struct clause clause = {.quality = 1};
         clause.media = str_trim(str_cut(str_cut(rest, ',', &rest), ';', &parameters));
         read_parameters(parameters, &clause);
         size_t at = count++;
@@ -116,8 +112,7 @@ static bool form_fits(const struct request *request, const struct clause *clause
         return format != FORMAT_PROTOBUF;
     }
     *ret_form = ACCEPT_PARTIAL;
-    return str_is(clause->as, "PartialObjectMetadata") ||
-           str_is(clause->as, "PartialObjectMetadataList");
+    return str_is(clause->as, "PartialObjectMetadata") || str_is(clause->as, PARTIAL_LIST);
 }
 
 static bool take(const struct request *request, const struct clause *clause, struct accept *accept)
@@ -163,14 +158,29 @@ void accept_read(struct request *request, struct str header)
             found = take(request, &clauses[i], &accept);
         }
     }
+    accept.json = header.n == 0;
+    for (size_t i = 0; i < count; i++) {
+        accept.json = accept.json || media_fits(clauses[i].media, "application/json");
+    }
     accept.failure_format = failure_format(clauses, count);
     bool watch = request->route.verb == VERB_WATCH && request->route.subresource == NULL;
     accept.bad = !found || (watch && accept.format == FORMAT_YAML);
     if (accept.bad) {
-        accept.format = accept.failure_format = FORMAT_JSON;
+        accept.format = FORMAT_JSON;
         accept.form = ACCEPT_OBJECT;
     }
     request->accept = accept;
+}
+
+int accept_check_form(struct request *request, bool list, struct failure *failure)
+{
+    bool asked_list = str_is(request->accept.as, PARTIAL_LIST);
+    if (request->accept.form != ACCEPT_PARTIAL || asked_list == list) {
+        return 0;
+    }
+    return failure_set(failure, &request->arena, ERR_NOT_ACCEPTABLE,
+                       "you requested %.*s, but the requested object is %sa list",
+                       STR_ARG(request->accept.as), list ? "" : "not ");
 }
 
 const char *accept_types(const struct request *request)

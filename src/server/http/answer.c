@@ -5,6 +5,7 @@
  */
 #include "server/http/answer.h"
 
+#include "server/http/accept.h"
 #include "server/http/encode.h"
 #include "server/render.h"
 #include "server/server_int.h"
@@ -108,28 +109,6 @@ static void answer_bytes(struct request *request, int status, const char *conten
     request_free(request);
 }
 
-static void answer_object(struct request *request, int status, struct object *object)
-{
-    struct buf bytes = BUF_INIT;
-    struct render render;
-    const char *content_type = "application/json";
-    if (is_wanted(request)) {
-        render_init(&render, request);
-        if (request->route.subresource != NULL || object->resource != render.resource->storage) {
-            render.form = render.form == ACCEPT_TABLE ? ACCEPT_OBJECT : render.form;
-        }
-        render_object(&render, object, &bytes);
-        if (render.protobuf) {
-            content_type = PROTOBUF_TYPE;
-        } else {
-            buf_char(&bytes, '\n');
-        }
-        render_done(&render);
-    }
-    object_unref(object);
-    answer_bytes(request, status, content_type, &bytes);
-}
-
 static void answer_failure(struct request *request, const struct failure *failure)
 {
     struct buf bytes = BUF_INIT;
@@ -160,6 +139,34 @@ static void answer_failure(struct request *request, const struct failure *failur
     }
     respond(request, status, content_type, body, &list);
     request_free(request);
+}
+
+static void answer_object(struct request *request, int status, struct object *object)
+{
+    struct buf bytes = BUF_INIT;
+    struct render render;
+    struct failure failure;
+    const char *content_type = "application/json";
+    if (accept_check_form(request, false, &failure) < 0) {
+        object_unref(object);
+        answer_failure(request, &failure);
+        return;
+    }
+    if (is_wanted(request)) {
+        render_init(&render, request);
+        if (request->route.subresource != NULL || object->resource != render.resource->storage) {
+            render.form = render.form == ACCEPT_TABLE ? ACCEPT_OBJECT : render.form;
+        }
+        render_object(&render, object, &bytes);
+        if (render.protobuf) {
+            content_type = PROTOBUF_TYPE;
+        } else {
+            buf_char(&bytes, '\n');
+        }
+        render_done(&render);
+    }
+    object_unref(object);
+    answer_bytes(request, status, content_type, &bytes);
 }
 
 static void answer_stream(struct request *request, int status, const char *content_type,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/openapi.h"
+#include "server/http/accept.h"
 #include "server/info/info.h"
 #include "server/server_int.h"
 
@@ -141,7 +142,9 @@ void info_discovery(struct request *request)
     struct str path = request->route.path;
     bool top = str_is(path, "/api") || str_is(path, "/apis") || str_is(path, "/api/") ||
                str_is(path, "/apis/");
-    if (str_is(path, "/")) {
+    if (request->accept.bad && !str_is(path, "/")) {
+        info_refuse(request, accept_types(request));
+    } else if (str_is(path, "/")) {
         serve(request, "", "application/json", make_root);
     } else if (top && str_is(request->accept.as, "APIGroupDiscoveryList") &&
                str_is(request->accept.v, "v2")) {

@@ -139,8 +139,20 @@ void info_health(struct request *request)
     answer_text(request, good ? 200 : 500, &text);
 }
 
+void info_refuse(struct request *request, const char *types)
+{
+    struct failure failure;
+    failure_set(&failure, &request->arena, ERR_NOT_ACCEPTABLE,
+                "only the following media types are accepted: %s", types);
+    request_fail(request, &failure);
+}
+
 void info_version(struct request *request)
 {
+    if (!request->accept.json) {
+        info_refuse(request, "application/json");
+        return;
+    }
     const struct server_options *o = &request->server->options;
     struct utsname machine;
     const char *arch = "unknown";

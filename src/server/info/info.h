@@ -12,6 +12,8 @@ struct documents; /* made once and kept; thread-safe */
 struct documents *documents_new(void);
 void documents_free(struct documents *documents);
 
+/* 406. */
+void info_refuse(struct request *request, const char *types);
 void info_health(struct request *request);
 void info_version(struct request *request);
 void info_metrics(struct request *request);

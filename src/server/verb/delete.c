@@ -1,11 +1,11 @@
 /* delete.c: DELETE of one object, and of a collection.
  *
  * A collection is deleted object by object, WINDOW at a time; an object that vanished meanwhile is
- * no error. The answer lists what was there.
+ * no error. With a limit only the first page goes. The answer lists what was there.
  */
 #include "base/failpoint.h"
 #include "server/server_int.h"
-#include "server/verb/list.h"
+#include "server/verb/list_walk.h"
 #include "server/verb/verb.h"
 #include "server/write/deletion.h"
 
@@ -72,7 +72,8 @@ struct collection {
     struct request *request;
     struct deletion model; /* the options */
     struct listing *listing;
-    struct snapshot_iter iter;
+    struct list_walk walk;
+    int64_t left; /* members that may follow; -1: no limit */
     size_t in_flight;
     bool at_end, stepping;
     struct failure failure; /* the first one; texts in the request's arena */
@@ -147,12 +148,14 @@ static void step(struct collection *collection)
     }
     collection->stepping = true;
     while (!collection->at_end && collection->in_flight < WINDOW) {
-        const struct object *object =
-            collection->failure.code == 0 ? snapshot_next(&collection->iter) : NULL;
+        const struct object *object = collection->failure.code == 0 && collection->left != 0
+                                          ? list_walk_next(&collection->walk)
+                                          : NULL;
         if (object == NULL) {
             collection->at_end = true;
             break;
         }
+        collection->left -= collection->left > 0;
         start_member(collection, object);
     }
     collection->stepping = false;
@@ -163,15 +166,14 @@ static void step(struct collection *collection)
 
 static void ready(struct listing *listing, const struct failure *failure)
 {
-    struct request *request = listing->request;
     if (failure != NULL) {
-        request_fail(request, failure);
+        request_fail(listing->request, failure);
         listing_free(listing);
         return;
     }
     struct collection *collection = listing->ctx;
-    snapshot_iter_init(&collection->iter, listing->snapshot, request->route.ns, listing->labels,
-                       listing->fields, listing->start_ns, listing->start_name);
+    list_walk_init(&collection->walk, listing);
+    collection->left = listing->limit > 0 ? listing->limit : -1;
     step(collection);
 }
 
@@ -184,6 +186,5 @@ void verb_delete_collection(struct request *request)
         request_fail(request, &failure);
         return;
     }
-    request->options.limit = 0;
     listing_open(request, ready, collection, &collection->listing);
 }

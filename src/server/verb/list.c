@@ -1,9 +1,9 @@
 /* list.c: which state a list shows, by the table of resourceVersion rules (reliability.md):
  *
  *   resourceVersion unset, "0", or NotOlderThan: the newest state (the cache is never behind);
- *   Exact, or a limit with a version, or a continue token: that very state, from a kept snapshot,
- *   from the cache when nothing was written since, or rebuilt from history; 410 when it is gone;
- *   a version ahead of us: 504.
+ *   Exact, or a limit (or a deletion) with a version, or a continue token: that very state, from a
+ * kept snapshot, from the cache when nothing was written since, or rebuilt from history; 410 when
+ * it is gone; a version ahead of us: 504.
  *
  * The body itself is list_body.c.
  */
@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "server/http/accept.h"
 #include "server/server_int.h"
 #include "server/verb/list_body.h"
 #include "server/verb/pages.h"
@@ -163,8 +164,8 @@ void listing_open(struct request *request,
         fail(listing, &failure);
         return;
     }
-    bool exact =
-        o->match == MATCH_EXACT || (o->match == MATCH_NONE && o->limit > 0 && o->version > 0);
+    bool pages = o->limit > 0 || request->route.verb == VERB_DELETE_COLLECTION;
+    bool exact = o->match == MATCH_EXACT || (o->match == MATCH_NONE && pages && o->version > 0);
     if (o->token.n > 0) {
         open_token(listing);
     } else if (exact) {
@@ -189,6 +190,12 @@ void listing_free(struct listing *listing)
 void listing_answer(struct listing *listing)
 {
     struct request *request = listing->request;
+    struct failure failure;
+    if (accept_check_form(request, true, &failure) < 0) {
+        listing_free(listing);
+        request_fail(request, &failure);
+        return;
+    }
     if (request->accept.format == FORMAT_PROTOBUF && request->accept.form != ACCEPT_TABLE) {
         list_protobuf_answer(listing);
         return;

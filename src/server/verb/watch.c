@@ -373,6 +373,10 @@ void verb_watch(struct request *request)
     if (request->options.bookmarks) {
         timer_start(request->loop, &watch->bookmark, BOOKMARK_S * NS_PER_S, on_bookmark);
     }
+    if (watch_socket_wanted(request)) {
+        watch_socket_serve(request, &watch->body);
+        return;
+    }
     request_answer_stream(request, 200,
                           watch->render.protobuf
                               ? "application/vnd.kubernetes.protobuf;stream=watch"
