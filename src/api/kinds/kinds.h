@@ -10,10 +10,10 @@ extern const struct api_ops ops_access_review, ops_address, ops_api_service, ops
     ops_job, ops_lease, ops_limit_range, ops_migration, ops_mutating_policy,
     ops_mutating_policy_binding, ops_namespace, ops_network_policy, ops_node, ops_persistent_volume,
     ops_persistent_volume_claim, ops_pod, ops_pod_certificate, ops_pod_disruption_budget,
-    ops_pod_template, ops_priority_class, ops_priority_level, ops_replica_set,
+    ops_pod_group, ops_pod_template, ops_priority_class, ops_priority_level, ops_replica_set,
     ops_replication_controller, ops_resource_claim, ops_resource_claim_template, ops_resource_quota,
     ops_resource_slice, ops_role, ops_role_binding, ops_rules_review, ops_runtime_class, ops_scale,
     ops_secret, ops_service, ops_service_account, ops_service_range, ops_signing_request,
     ops_stateful_set, ops_storage_class, ops_token_request, ops_token_review, ops_trust_bundle,
     ops_validating_policy, ops_validating_policy_binding, ops_volume_attachment,
-    ops_volume_attributes_class, ops_webhook_configuration;
+    ops_volume_attributes_class, ops_webhook_configuration, ops_workload;
