@@ -225,14 +225,16 @@ void object_write(const struct object *object, bool with_type, struct buf *out)
         buf_add(out, json, object->revision_at);
     }
     bool first = json[object->revision_at - 1] == '{';
-    if (!first) {
-        buf_char(out, ',');
-    }
-    buf_add(out, REVISION_NAME, sizeof REVISION_NAME - 1);
-    buf_add(out, digits, n);
-    buf_char(out, '"');
-    if (first && json[object->revision_at] != '}') {
-        buf_char(out, ',');
+    if (object->revision != 0) { /* a dry run's object has none */
+        if (!first) {
+            buf_char(out, ',');
+        }
+        buf_add(out, REVISION_NAME, sizeof REVISION_NAME - 1);
+        buf_add(out, digits, n);
+        buf_char(out, '"');
+        if (first && json[object->revision_at] != '}') {
+            buf_char(out, ',');
+        }
     }
     buf_add(out, json + object->revision_at, object->n - object->revision_at);
 }
@@ -241,6 +243,9 @@ size_t object_written_size(const struct object *object, bool with_type)
 {
     char digits[24];
     const char *json = object->json;
+    if (object->revision == 0) {
+        return object->n - (with_type ? 0 : object->type_end - 1);
+    }
     size_t size = object->n + sizeof REVISION_NAME - 1 + digits_of(object->revision, digits) + 1;
     bool alone = json[object->revision_at - 1] == '{' && json[object->revision_at] == '}';
     return size + (alone ? 0 : 1) - (with_type ? 0 : object->type_end - 1);
@@ -249,6 +254,9 @@ size_t object_written_size(const struct object *object, bool with_type)
 /* Puts resourceVersion behind the members that come before it in canonical order. */
 static void put_revision(const struct object *object, struct val *value, struct arena *arena)
 {
+    if (object->revision == 0) {
+        return;
+    }
     struct val *metadata = val_get(value, "metadata"), *after = NULL;
     const struct api_field *field =
         schema_field(metadata->field->type_struct, STR("resourceVersion"));

@@ -124,7 +124,12 @@ static int common(struct arena *arena, const struct route *route, struct query_o
     o->pretty = query_bool(o, "pretty");
     o->propagation = query_get(o, "propagationPolicy");
     struct str orphan = query_get(o, "orphanDependents");
-    if (orphan.n > 0 && o->propagation.n == 0) {
+    if (orphan.n > 0 && o->propagation.n > 0) {
+        return options_invalid(arena, route, failure, "FieldValueInvalid", "propagationPolicy",
+                               "Invalid value: orphanDependents and deletionPropagation cannot be "
+                               "both set");
+    }
+    if (orphan.n > 0) {
         o->propagation = truth(orphan) ? STR("Orphan") : STR("Background");
     }
     o->grace_s = -1;

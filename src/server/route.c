@@ -176,6 +176,9 @@ static int check_verb(struct route *route, struct err *err)
     if (route->verb == VERB_CREATE && !one && route->resource->namespaced && route->ns.n == 0) {
         fits = false;
     }
+    if (route->method == METHOD_HEAD && !proxied) {
+        fits = false; /* upstream has no HEAD of objects */
+    }
     if (fits && (proxied || (verbs & verb_bit(route->verb)) != 0)) {
         return 0;
     }

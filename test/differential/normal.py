@@ -186,6 +186,8 @@ def compare(asked, ours, theirs):
         return [("code", said(ours, a), said(theirs, b))]
     ha, hb = headers_of(ours), headers_of(theirs)
     differences("header", ha, hb, out)
+    if ours.status < 400 and isinstance(a, dict) and isinstance(b, dict) and a.get("kind") != b.get("kind"):
+        return [("kind", short(a.get("kind", ABSENT)), short(b.get("kind", ABSENT)))]
     if ours.status >= 400 and isinstance(a, dict) and isinstance(b, dict):
         ca, cb = causes_of(a), causes_of(b)
         if ca != cb:

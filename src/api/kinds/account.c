@@ -54,6 +54,7 @@ static void lease_columns(struct api_context *ctx, const struct val *lease, stru
 const struct api_ops ops_service_account = {
     .columns = account_columns,
     .unconditional_update = true,
+    .returns_deleted = true,
 };
 
 const struct api_ops ops_lease = {

@@ -286,4 +286,5 @@ const struct api_ops ops_service = {
     .create_on_update = true,
     .unconditional_update = true,
     .name_rule = "label",
+    .returns_deleted = true,
 };

@@ -154,7 +154,7 @@ static void answer_object(struct request *request, int status, struct object *ob
     }
     if (is_wanted(request)) {
         render_init(&render, request);
-        if (request->route.subresource != NULL || object->resource != render.resource->storage) {
+        if (object->resource != render.resource->storage) {
             render.form = render.form == ACCEPT_TABLE ? ACCEPT_OBJECT : render.form;
         }
         render_object(&render, object, &bytes);

@@ -11,31 +11,12 @@
 
 enum { WINDOW = 64 };
 
-/* Kinds whose strategy returns the deleted object instead of a Status. */
-static bool returns_object(const struct api_resource *resource)
-{
-    static const char *const plurals[] = {"pods",
-                                          "serviceaccounts",
-                                          "services",
-                                          "persistentvolumes",
-                                          "persistentvolumeclaims",
-                                          "podtemplates",
-                                          "resourcequotas",
-                                          "limitranges"};
-    for (size_t i = 0; resource->group[0] == '\0' && i < sizeof plurals / sizeof *plurals; i++) {
-        if (str_is(str_of(resource->plural), plurals[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void done(struct change *change)
 {
     struct deletion *deletion = container_of(change, struct deletion, change);
     struct request *request = deletion->request;
     const struct api_resource *resource = change->resource;
-    if (change->failure.code != 0 || deletion->marked || returns_object(resource)) {
+    if (change->failure.code != 0 || deletion->marked || resource->ops->returns_deleted) {
         change_answer(change, request, 200);
         return;
     }

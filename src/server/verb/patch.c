@@ -41,11 +41,34 @@ static int apply(struct patching *patching, struct val *old, struct val **ret_ne
     return code < 0 ? failure_from_err(failure, arena, &err) : 0;
 }
 
+/* A JSON or merge patch makes a document that is read anew: one of another kind is none of ours. */
+static int check_kind(struct change *change, const struct val *next, struct failure *failure)
+{
+    const struct api_resource *resource = change->resource;
+    struct arena *arena = &change->arena;
+    struct str version = api_version_text(arena, resource->group, resource->version);
+    if (str_is(val_text(val_get(next, "kind")), resource->kind) &&
+        str_eq(val_text(val_get(next, "apiVersion")), version)) {
+        return 0;
+    }
+    struct field_errors errors = {.arena = arena};
+    field_error_add(&errors, "FieldValueInvalid", STR("patch"),
+                    "Invalid value: the patched document is no %s of %.*s", resource->kind,
+                    STR_ARG(version));
+    return failure_invalid(failure, arena, STR(""), STR(""), STR(""), &errors);
+}
+
 static int check_identity(struct patching *patching, const struct val *next,
                           struct failure *failure)
 {
     struct change *change = &patching->change;
     struct str name = val_name(next);
+    if (patching->request->body_format != BODY_STRATEGIC_PATCH) {
+        int code = check_kind(change, next, failure);
+        if (code < 0) {
+            return code;
+        }
+    }
     if (!str_eq(name, change->name)) {
         return failure_set(failure, &change->arena, ERR_BAD_REQUEST,
                            "the name of the object (%.*s) does not match the name on the URL "

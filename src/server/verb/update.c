@@ -51,15 +51,14 @@ static void done(struct change *change)
 static int check_name(struct request *request, struct val *body, struct failure *failure)
 {
     struct str name = val_name(body);
-    if (name.n > 0 && !str_eq(name, request->route.name)) {
+    if (name.n == 0) {
+        return failure_set(failure, &request->arena, ERR_BAD_REQUEST, "name must be provided");
+    }
+    if (!str_eq(name, request->route.name)) {
         return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
                            "the name of the object (%.*s) does not match the name on the URL "
                            "(%.*s)",
                            STR_ARG(name), STR_ARG(request->route.name));
-    }
-    if (name.n == 0) {
-        val_set_text(&request->arena, val_make_object(&request->arena, body, STR("metadata")),
-                     STR("name"), request->route.name);
     }
     return 0;
 }

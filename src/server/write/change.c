@@ -93,7 +93,13 @@ static void on_written(struct write *write)
     settle(change, write->code == 0);
     if (write->code == 0) {
         FAILPOINT("server.before-answer"); /* durable, and nobody was told */
-        change->result = result;
+        if (change->last != NULL) {
+            change->result = object_with_revision(change->last, result->revision);
+            change->last = NULL;
+            object_unref(result);
+        } else {
+            change->result = result;
+        }
         finish(change);
         return;
     }
@@ -197,9 +203,15 @@ static void attempt(struct change *change)
     }
     if (change->dry_run) {
         pretend(change, next);
-    } else {
-        submit(change, next);
+        return;
     }
+    object_unref(change->last);
+    change->last = NULL;
+    if (plan.kind == PLAN_DELETE) {
+        change->last = next;
+        next = NULL;
+    }
+    submit(change, next);
 }
 
 void change_start(struct change *change)
@@ -215,7 +227,8 @@ void change_done(struct change *change)
 {
     object_unref(change->current);
     object_unref(change->result);
-    change->current = change->result = NULL;
+    object_unref(change->last);
+    change->current = change->result = change->last = NULL;
     arena_done(&change->arena);
 }
 

@@ -54,6 +54,8 @@ struct change {
     struct companion *companions; /* of this try: a plan adds with change_accompany() */
     /* private */
     struct object *current;
+    struct object *last; /* of an update that ends the object: what is answered, while watchers see
+                            the state before it */
     struct write write;
     int tries;
 };

@@ -164,7 +164,7 @@ int pipeline_create(struct request *request, struct change *change, struct val *
         return code;
     }
     struct str version = val_text(val_get(meta, "resourceVersion"));
-    if (version.n > 0 && !str_is(version, "0")) {
+    if (version.n > 0 && !str_is(version, "0") && !change->dry_run) {
         return failure_set(failure, arena, ERR_BAD_REQUEST,
                            "resourceVersion should not be set on objects to be created");
     }
@@ -196,37 +196,48 @@ int pipeline_create(struct request *request, struct change *change, struct val *
     return 0;
 }
 
-/* What a client may not change, put back before anybody looks. */
+/* What a client may not change, put back before anybody looks; of a deletion that is under way
+ * only what it left out, so that validation sees what it changed. */
 static void carry_metadata(struct change *change, struct val *next, const struct val *old)
 {
-    static const char *const keys[] = {"uid", "creationTimestamp", "deletionTimestamp",
-                                       "deletionGracePeriodSeconds", "generation"};
+    static const struct {
+        const char *name;
+        bool missing_only;
+    } keys[] = {{"uid", true},
+                {"creationTimestamp", false},
+                {"deletionTimestamp", true},
+                {"deletionGracePeriodSeconds", true},
+                {"generation", false}};
     struct arena *arena = &change->arena;
     struct val *meta = val_make_object(arena, next, STR("metadata"));
     const struct val *old_meta = val_get(old, "metadata");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        struct str key = str_of(keys[i]);
+        struct str key = str_of(keys[i].name);
         const struct val *kept = val_get_str(old_meta, key);
+        if (keys[i].missing_only && !val_absent(val_get_str(meta, key))) {
+            continue;
+        }
         if (kept != NULL) {
             val_set(meta, key, val_copy(arena, kept));
         } else {
             val_unset(meta, key);
         }
     }
-    val_unset(meta, STR("selfLink"));
     val_set_text(arena, meta, STR("name"), change->name);
     if (change->resource->namespaced) {
         val_set_text(arena, meta, STR("namespace"), change->ns);
     }
 }
 
-static int check_preconditions(struct change *change, const struct val *next, const struct val *old,
+/* A uid in a PUT is a precondition; in a patch it is a member like others, which is immutable. */
+static int check_preconditions(struct request *request, struct change *change,
+                               const struct val *next, const struct val *old,
                                const struct object *current, struct failure *failure)
 {
     struct arena *arena = &change->arena;
     const struct val *meta = val_get(next, "metadata");
     struct str uid = val_text(val_get(meta, "uid"));
-    if (uid.n > 0 && !str_eq(uid, val_uid(old))) {
+    if (uid.n > 0 && request->route.verb != VERB_PATCH && !str_eq(uid, val_uid(old))) {
         return failure_conflict(failure, arena, change->resource, change->name,
                                 "Precondition failed: UID in precondition: %.*s, UID in object "
                                 "meta: %.*s",
@@ -310,7 +321,7 @@ int pipeline_update(struct request *request, struct change *change, struct val *
     struct val *meta = val_make_object(arena, next, STR("metadata"));
     int code = check_namespace(request, change, meta, failure);
     if (code == 0) {
-        code = check_preconditions(change, next, old, current, failure);
+        code = check_preconditions(request, change, next, old, current, failure);
     }
     if (code < 0) {
         return code;

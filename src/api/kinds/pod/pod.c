@@ -221,4 +221,5 @@ const struct api_ops ops_pod = {
     .grace_seconds = grace_seconds,
     .generation = true,
     .unconditional_update = true,
+    .returns_deleted = true,
 };

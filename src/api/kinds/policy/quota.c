@@ -275,4 +275,5 @@ const struct api_ops ops_resource_quota = {
     .validate_update = validate_update,
     .columns = columns,
     .unconditional_update = true,
+    .returns_deleted = true,
 };

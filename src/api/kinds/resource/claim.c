@@ -371,6 +371,7 @@ const struct api_ops ops_resource_claim = {
     .columns = claim_columns,
     .metadata_fixed_in_status = true,
     .unconditional_update = true,
+    .returns_deleted = true,
 };
 
 const struct api_ops ops_resource_claim_template = {
@@ -380,4 +381,5 @@ const struct api_ops ops_resource_claim_template = {
     .validate_update = template_validate_update,
     .unconditional_update = true,
     .columns = cells_name_age,
+    .returns_deleted = true,
 };

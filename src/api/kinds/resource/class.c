@@ -134,6 +134,7 @@ const struct api_ops ops_device_class = {
     .generation = true,
     .unconditional_update = true,
     .columns = cells_name_age,
+    .returns_deleted = true,
 };
 
 const struct api_ops ops_device_taint_rule = {
@@ -144,4 +145,5 @@ const struct api_ops ops_device_taint_rule = {
     .columns = rule_columns,
     .generation = true,
     .metadata_fixed_in_status = true,
+    .returns_deleted = true,
 };

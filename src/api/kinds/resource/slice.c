@@ -411,4 +411,5 @@ const struct api_ops ops_resource_slice = {
     .columns = slice_columns,
     .generation = true,
     .unconditional_update = true,
+    .returns_deleted = true,
 };

@@ -89,4 +89,5 @@ const struct api_ops ops_volume_attachment = {
     .validate_update = validate_update,
     .columns = columns,
     .metadata_fixed_in_status = true,
+    .returns_deleted = true,
 };

@@ -408,4 +408,5 @@ const struct api_ops ops_persistent_volume_claim = {
     .validate_update = validate_update,
     .columns = columns,
     .unconditional_update = true,
+    .returns_deleted = true,
 };

@@ -209,6 +209,7 @@ const struct api_ops ops_storage_class = {
     .validate_update = storage_validate_update,
     .columns = storage_columns,
     .unconditional_update = true,
+    .returns_deleted = true,
 };
 
 /* ---- VolumeAttributesClass ---- */
@@ -246,4 +247,5 @@ const struct api_ops ops_volume_attributes_class = {
     .validate_update = attributes_validate_update,
     .columns = attributes_columns,
     .unconditional_update = true,
+    .returns_deleted = true,
 };

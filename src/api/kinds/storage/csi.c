@@ -155,6 +155,7 @@ const struct api_ops ops_csi_driver = {
     .validate_create = driver_validate_create,
     .validate_update = driver_validate_update,
     .columns = driver_columns,
+    .returns_deleted = true,
 };
 
 /* ---- CSINode ---- */
@@ -308,6 +309,7 @@ const struct api_ops ops_csi_node = {
     .validate_update = node_validate_update,
     .columns = node_columns,
     .metadata_fixed_in_status = true,
+    .returns_deleted = true,
 };
 
 /* ---- CSIStorageCapacity ---- */

@@ -161,4 +161,5 @@ const struct api_ops ops_pod_template = {
     .columns = template_columns,
     .generation = true,
     .unconditional_update = true,
+    .returns_deleted = true,
 };
