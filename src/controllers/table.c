@@ -22,6 +22,7 @@ const struct controller *const controllers_table[] = {
     &controller_namespace,
     &controller_service_account,
     &controller_root_ca,
+    &controller_cluster_role,
     &controller_resource_quota,
     &controller_garbage,
     NULL,

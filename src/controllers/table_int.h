@@ -18,6 +18,7 @@ extern const struct controller controller_cron_job;
 extern const struct controller controller_daemonset;
 extern const struct controller controller_replicaset;
 extern const struct controller controller_replication;
+extern const struct controller controller_cluster_role;
 extern const struct controller controller_resource_quota;
 extern const struct controller controller_root_ca;
 extern const struct controller controller_service_account;

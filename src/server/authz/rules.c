@@ -126,6 +126,62 @@ bool rule_matches(const struct rule *rule, const struct attributes *a)
             (a->name.n > 0 && has(rule->names, rule->name_count, a->name)));
 }
 
+static bool any_matches(const struct rule *held, size_t count, const struct attributes *a)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rule_matches(&held[i], a)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool cover_resource(const struct rule *held, size_t count, const struct rule *rule,
+                           struct attributes a)
+{
+    if (rule->name_count == 0) {
+        return any_matches(held, count, &a);
+    }
+    for (size_t n = 0; n < rule->name_count; n++) {
+        a.name = rule->names[n];
+        if (!any_matches(held, count, &a)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool cover_verb(const struct rule *held, size_t count, const struct rule *rule,
+                       struct str verb)
+{
+    for (size_t p = 0; p < rule->path_count; p++) {
+        struct attributes a = {.verb = verb, .path = rule->paths[p]};
+        if (!any_matches(held, count, &a)) {
+            return false;
+        }
+    }
+    for (size_t g = 0; g < rule->group_count; g++) {
+        for (size_t r = 0; r < rule->resource_count; r++) {
+            struct attributes a = {.verb = verb, .group = rule->groups[g]};
+            a.resource = str_cut(rule->resources[r], '/', &a.subresource);
+            if (!cover_resource(held, count, rule, a)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool rules_cover(const struct rule *held, size_t count, const struct rule *rule)
+{
+    for (size_t v = 0; v < rule->verb_count; v++) {
+        if (!cover_verb(held, count, rule, rule->verbs[v])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- the set ---- */
 
 static struct str key_of(struct buf *buf, struct str ns, struct str name)

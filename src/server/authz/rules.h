@@ -24,6 +24,9 @@ void rule_list_unref(struct rule_list *list);
 void rule_compile(struct arena *arena, const struct val *policy_rule, struct rule *ret_rule);
 bool rule_matches(const struct rule *rule, const struct attributes *attributes);
 
+/* Whether `held` together allow everything that `rule` does; a '*' only where it is held. */
+bool rules_cover(const struct rule *held, size_t count, const struct rule *rule);
+
 struct grant {               /* one binding, as seen from one of its subjects */
     struct str ns;           /* n 0: cluster-wide */
     struct rule_list *rules; /* borrowed from the set; NULL: the role does not exist */

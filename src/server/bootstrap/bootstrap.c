@@ -141,7 +141,9 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
     *ret_plan = (struct plan){PLAN_NOTHING, NULL};
     if (ensure->object->reconcile && !autoupdate_off(old)) {
         api_default(&change->arena, change->resource, value);
-        if (put_back(&change->arena, old, value, ensure->object->compare)) {
+        const struct bootstrap_object *object = ensure->object;
+        if (object->mend != NULL ? object->mend(&change->arena, old, value)
+                                 : put_back(&change->arena, old, value, object->compare)) {
             *ret_plan = (struct plan){PLAN_UPDATE, old};
         }
     }

@@ -12,7 +12,9 @@ struct bootstrap_object {
     struct str ns, name;
     struct val *value;   /* schemaless tape, with kind and apiVersion */
     bool reconcile;      /* put back when it differs (unless autoupdate is off) */
-    const char *compare; /* members that are put back, words between spaces */
+    const char *compare; /* members that are put back, words between spaces; or */
+    /* changes what there is to what is wanted; whether it had to */
+    bool (*mend)(struct arena *arena, struct val *old, const struct val *wanted);
 };
 struct bootstrap_list {
     struct server *server;

@@ -1,338 +1,120 @@
-/* rbac.c: default ClusterRoles and bindings, as data (names and powers are upstream's documented
- * ones, narrowed: no wildcard but for cluster-admin and the controllers that need one; view has no
- * Secrets; edit and admin cannot write Endpoints or EndpointSlices, CVE-2021-25740).
- *
- * A row is one rule; rows of a role follow each other. Verbs: "r" reads, "w" writes, else words.
+/* rbac.c: the default roles and bindings (policy.h) as objects, and what is put back at a start: as
+ * upstream, what is missing is added; what somebody added stays; an object whose annotation
+ * rbac.authorization.kubernetes.io/autoupdate is "false" is left alone.
  */
+#include "server/authz/rules.h"
 #include "server/bootstrap/bootstrap.h"
+#include "server/bootstrap/policy.h"
 #include "server/server_int.h"
 
-struct rule_row {
-    const char *role, *groups, *resources, *verbs, *names;
-};
+static const char group[] = "rbac.authorization.k8s.io";
 
-#define READ   "get list watch"
-#define WRITE  "create delete deletecollection patch update"
-#define EVENTS "create patch update"
-#define CORE   "-" /* the group "" */
+/* ---- putting back ---- */
 
-static const struct rule_row rule_rows[] = {
-    {"cluster-admin", "*", "*", "*", NULL},
-    {"cluster-admin", NULL, "*", "*", NULL}, /* groups NULL: paths */
+static bool union_of(struct arena *arena, struct val *old, const struct val *wanted,
+                     const char *key)
+{
+    struct val *meta = val_make_object(arena, old, STR("metadata"));
+    bool changed = false;
+    VAL_EACH (it, val_get_str(val_get(wanted, "metadata"), str_of(key))) {
+        struct val *map = val_make_object(arena, meta, str_of(key));
+        const struct val *has = val_get_str(map, it->key);
+        if (has == NULL || !str_eq(val_text(has), val_text(it))) {
+            val_set_text(arena, map, str_copy_in(arena, it->key), str_copy_in(arena, val_text(it)));
+            changed = true;
+        }
+    }
+    return changed;
+}
 
-    {"system:discovery", NULL,
-     "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",
-     "get", NULL},
-    {"system:public-info-viewer", NULL, "/healthz /livez /readyz /version /version/", "get", NULL},
-    {"system:monitoring", NULL,
-     "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*", "get", NULL},
-    {"system:service-account-issuer-discovery", NULL,
-     "/.well-known/openid-configuration /openid/v1/jwks", "get", NULL},
-    {"system:basic-user", "authorization.k8s.io",
-     "selfsubjectaccessreviews selfsubjectrulesreviews", "create", NULL},
-    {"system:basic-user", "authentication.k8s.io", "selfsubjectreviews", "create", NULL},
-    {"system:auth-delegator", "authentication.k8s.io", "tokenreviews", "create", NULL},
-    {"system:auth-delegator", "authorization.k8s.io", "subjectaccessreviews", "create", NULL},
+static bool mend_metadata(struct arena *arena, struct val *old, const struct val *wanted)
+{
+    bool labels = union_of(arena, old, wanted, "labels");
+    return union_of(arena, old, wanted, "annotations") || labels;
+}
 
-    /* ---- for people ---- */
-    {"view", CORE,
-     "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods "
-     "replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status "
-     "bindings events limitranges namespaces/status pods/log pods/status "
-     "replicationcontrollers/status resourcequotas resourcequotas/status namespaces",
-     READ, NULL},
-    {"view", "apps",
-     "controllerrevisions daemonsets daemonsets/status deployments deployments/scale "
-     "deployments/status replicasets replicasets/scale replicasets/status statefulsets "
-     "statefulsets/scale statefulsets/status",
-     READ, NULL},
-    {"view", "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ, NULL},
-    {"view", "batch", "cronjobs cronjobs/status jobs jobs/status", READ, NULL},
-    {"view", "policy", "poddisruptionbudgets poddisruptionbudgets/status", READ, NULL},
-    {"view", "networking.k8s.io", "ingresses ingresses/status networkpolicies", READ, NULL},
-    {"view", "discovery.k8s.io", "endpointslices", READ, NULL},
-    {"view", "events.k8s.io", "events", READ, NULL},
-    {"view", "resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates", READ,
-     NULL},
+static bool mend_rules(struct arena *arena, struct val *old, const struct val *wanted)
+{
+    struct rule rule;
+    size_t count = 0;
+    bool changed = false;
+    struct rule *held = arena_array(arena, struct rule, val_count(val_get(old, "rules")) + 1);
+    VAL_EACH (it, val_get(old, "rules")) {
+        rule_compile(arena, it, &held[count++]);
+    }
+    VAL_EACH (it, val_get(wanted, "rules")) {
+        rule_compile(arena, it, &rule);
+        if (!rules_cover(held, count, &rule)) {
+            val_append(val_make_array(arena, old, STR("rules")), val_copy(arena, it));
+            changed = true;
+        }
+    }
+    return changed;
+}
 
-    {"edit", CORE,
-     "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods "
-     "replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status "
-     "bindings events limitranges namespaces/status pods/log pods/status "
-     "replicationcontrollers/status resourcequotas resourcequotas/status namespaces secrets "
-     "pods/attach pods/exec pods/portforward pods/proxy services/proxy",
-     READ, NULL},
-    {"edit", CORE, "serviceaccounts", "impersonate", NULL},
-    {"edit", CORE, "pods pods/attach pods/exec pods/portforward pods/proxy", WRITE, NULL},
-    {"edit", CORE, "pods/eviction serviceaccounts/token", "create", NULL},
-    {"edit", CORE,
-     "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale "
-     "secrets serviceaccounts services services/proxy",
-     WRITE, NULL},
-    {"edit", "apps",
-     "controllerrevisions daemonsets daemonsets/status deployments deployments/scale "
-     "deployments/status replicasets replicasets/scale replicasets/status statefulsets "
-     "statefulsets/scale statefulsets/status",
-     READ, NULL},
-    {"edit", "apps",
-     "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale "
-     "statefulsets statefulsets/scale",
-     WRITE, NULL},
-    {"edit", "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ, NULL},
-    {"edit", "autoscaling", "horizontalpodautoscalers", WRITE, NULL},
-    {"edit", "batch", "cronjobs cronjobs/status jobs jobs/status", READ, NULL},
-    {"edit", "batch", "cronjobs jobs", WRITE, NULL},
-    {"edit", "policy", "poddisruptionbudgets poddisruptionbudgets/status", READ, NULL},
-    {"edit", "policy", "poddisruptionbudgets", WRITE, NULL},
-    {"edit", "networking.k8s.io", "ingresses ingresses/status networkpolicies", READ, NULL},
-    {"edit", "networking.k8s.io", "ingresses networkpolicies", WRITE, NULL},
-    {"edit", "discovery.k8s.io", "endpointslices", READ, NULL},
-    {"edit", "events.k8s.io", "events", READ, NULL},
-    {"edit", "coordination.k8s.io", "leases", READ " " WRITE, NULL},
-    {"edit", "resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates", READ,
-     NULL},
-    {"edit", "resource.k8s.io", "resourceclaims resourceclaimtemplates", WRITE, NULL},
+static bool mend_role(struct arena *arena, struct val *old, const struct val *wanted)
+{
+    bool changed = mend_metadata(arena, old, wanted);
+    const struct val *aggregation = val_get(wanted, "aggregationRule");
+    if (aggregation == NULL) {
+        return mend_rules(arena, old, wanted) || changed;
+    }
+    /* Its rules are the aggregation controller's. */
+    const struct val *has = val_get(old, "aggregationRule");
+    if (has == NULL || !val_equal(has, aggregation)) {
+        val_set(old, STR("aggregationRule"), val_copy(arena, aggregation));
+        changed = true;
+    }
+    return changed;
+}
 
-    {"admin", CORE,
-     "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods "
-     "replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status "
-     "bindings events limitranges namespaces/status pods/log pods/status "
-     "replicationcontrollers/status resourcequotas resourcequotas/status namespaces secrets "
-     "pods/attach pods/exec pods/portforward pods/proxy services/proxy",
-     READ, NULL},
-    {"admin", CORE, "serviceaccounts", "impersonate", NULL},
-    {"admin", CORE, "pods pods/attach pods/exec pods/portforward pods/proxy", WRITE, NULL},
-    {"admin", CORE, "pods/eviction serviceaccounts/token", "create", NULL},
-    {"admin", CORE,
-     "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale "
-     "secrets serviceaccounts services services/proxy",
-     WRITE, NULL},
-    {"admin", "apps",
-     "controllerrevisions daemonsets daemonsets/status deployments deployments/scale "
-     "deployments/status replicasets replicasets/scale replicasets/status statefulsets "
-     "statefulsets/scale statefulsets/status",
-     READ, NULL},
-    {"admin", "apps",
-     "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale "
-     "statefulsets statefulsets/scale",
-     WRITE, NULL},
-    {"admin", "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ,
-     NULL},
-    {"admin", "autoscaling", "horizontalpodautoscalers", WRITE, NULL},
-    {"admin", "batch", "cronjobs cronjobs/status jobs jobs/status", READ, NULL},
-    {"admin", "batch", "cronjobs jobs", WRITE, NULL},
-    {"admin", "policy", "poddisruptionbudgets poddisruptionbudgets/status", READ, NULL},
-    {"admin", "policy", "poddisruptionbudgets", WRITE, NULL},
-    {"admin", "networking.k8s.io", "ingresses ingresses/status networkpolicies", READ, NULL},
-    {"admin", "networking.k8s.io", "ingresses networkpolicies", WRITE, NULL},
-    {"admin", "discovery.k8s.io", "endpointslices", READ, NULL},
-    {"admin", "events.k8s.io", "events", READ, NULL},
-    {"admin", "coordination.k8s.io", "leases", READ " " WRITE, NULL},
-    {"admin", "authorization.k8s.io", "localsubjectaccessreviews", "create", NULL},
-    {"admin", "rbac.authorization.k8s.io", "roles rolebindings", READ " " WRITE, NULL},
-    {"admin", "resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates",
-     READ, NULL},
-    {"admin", "resource.k8s.io", "resourceclaims resourceclaimtemplates", WRITE, NULL},
+static bool same_subject(const struct val *a, const struct val *b)
+{
+    return str_eq(val_text(val_get(a, "kind")), val_text(val_get(b, "kind"))) &&
+           str_eq(val_text(val_get(a, "name")), val_text(val_get(b, "name"))) &&
+           str_eq(val_text(val_get(a, "namespace")), val_text(val_get(b, "namespace")));
+}
 
-    /* ---- for parts of the cluster ---- */
-    {"system:kube-scheduler", CORE, "events", EVENTS, NULL},
-    {"system:kube-scheduler", "events.k8s.io", "events", EVENTS, NULL},
-    {"system:kube-scheduler", "coordination.k8s.io", "leases", "create get list patch update watch",
-     NULL},
-    {"system:kube-scheduler", CORE,
-     "nodes namespaces services replicationcontrollers persistentvolumeclaims persistentvolumes",
-     READ, NULL},
-    {"system:kube-scheduler", CORE, "pods", "delete get list watch", NULL},
-    {"system:kube-scheduler", CORE, "bindings pods/binding", "create", NULL},
-    {"system:kube-scheduler", CORE, "pods/status", "patch update", NULL},
-    {"system:kube-scheduler", CORE, "persistentvolumeclaims persistentvolumes", "patch update",
-     NULL},
-    {"system:kube-scheduler", "apps", "replicasets statefulsets", READ, NULL},
-    {"system:kube-scheduler", "policy", "poddisruptionbudgets", READ, NULL},
-    {"system:kube-scheduler", "scheduling.k8s.io", "priorityclasses", READ, NULL},
-    {"system:kube-scheduler", "storage.k8s.io",
-     "csinodes csidrivers csistoragecapacities storageclasses volumeattachments", READ, NULL},
-    {"system:kube-scheduler", "resource.k8s.io", "deviceclasses resourceslices resourceclaims",
-     READ, NULL},
-    {"system:kube-scheduler", "resource.k8s.io", "resourceclaims/status", "patch update", NULL},
+static bool mend_binding(struct arena *arena, struct val *old, const struct val *wanted)
+{
+    bool changed = mend_metadata(arena, old, wanted);
+    VAL_EACH (it, val_get(wanted, "subjects")) {
+        struct val *subjects = val_make_array(arena, old, STR("subjects"));
+        bool there = false;
+        VAL_EACH (has, subjects) {
+            there = there || same_subject(has, it);
+        }
+        if (!there) {
+            val_append(subjects, val_copy(arena, it));
+            changed = true;
+        }
+    }
+    return changed;
+}
 
-    {"system:kube-controller-manager", CORE, "events", EVENTS, NULL},
-    {"system:kube-controller-manager", "events.k8s.io", "events", EVENTS, NULL},
-    {"system:kube-controller-manager", "*", "*", "list watch", NULL},
-    {"system:kube-controller-manager", CORE, "serviceaccounts secrets configmaps namespaces",
-     "create get update", NULL},
-    {"system:kube-controller-manager", CORE, "serviceaccounts/token", "create", NULL},
-    {"system:kube-controller-manager", "authentication.k8s.io", "tokenreviews", "create", NULL},
-    {"system:kube-controller-manager", "authorization.k8s.io", "subjectaccessreviews", "create",
-     NULL},
-    {"system:kube-controller-manager", "coordination.k8s.io", "leases", "create get update", NULL},
+/* ---- objects ---- */
 
-    {"system:node-proxier", CORE, "services endpoints nodes", READ, NULL},
-    {"system:node-proxier", "discovery.k8s.io", "endpointslices", READ, NULL},
-    {"system:node-proxier", CORE, "events", EVENTS, NULL},
-    {"system:kube-dns", CORE, "endpoints services namespaces pods", "list watch", NULL},
-    {"system:kube-dns", "discovery.k8s.io", "endpointslices", "list watch", NULL},
-    {"system:kubelet-api-admin", CORE, "nodes", READ, NULL},
-    {"system:kubelet-api-admin", CORE,
-     "nodes/proxy nodes/log nodes/metrics nodes/pods nodes/stats nodes/healthz nodes/configz", "*",
-     NULL},
-
-    {"system:controller:deployment-controller", "apps", "deployments",
-     "get list patch update watch", NULL},
-    {"system:controller:deployment-controller", "apps", "deployments/status deployments/finalizers",
-     "patch update", NULL},
-    {"system:controller:deployment-controller", "apps", "replicasets",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:deployment-controller", CORE, "pods", "get list patch update watch", NULL},
-    {"system:controller:deployment-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:replicaset-controller", "apps", "replicasets",
-     "get list patch update watch", NULL},
-    {"system:controller:replicaset-controller", "apps", "replicasets/status replicasets/finalizers",
-     "patch update", NULL},
-    {"system:controller:replicaset-controller", CORE, "pods",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:replicaset-controller", CORE, "nodes", READ, NULL},
-    {"system:controller:replicaset-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:replication-controller", CORE, "replicationcontrollers",
-     "get list patch update watch", NULL},
-    {"system:controller:replication-controller", CORE,
-     "replicationcontrollers/status replicationcontrollers/finalizers", "patch update", NULL},
-    {"system:controller:replication-controller", CORE, "pods",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:replication-controller", CORE, "nodes", READ, NULL},
-    {"system:controller:replication-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:daemon-set-controller", "apps", "daemonsets", READ, NULL},
-    {"system:controller:daemon-set-controller", "apps", "daemonsets/status daemonsets/finalizers",
-     "patch update", NULL},
-    {"system:controller:daemon-set-controller", CORE, "nodes", READ, NULL},
-    {"system:controller:daemon-set-controller", CORE, "pods",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:daemon-set-controller", CORE, "pods/binding", "create", NULL},
-    {"system:controller:daemon-set-controller", "apps", "controllerrevisions",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:daemon-set-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:disruption-controller", "apps", "deployments replicasets statefulsets",
-     READ, NULL},
-    {"system:controller:disruption-controller", CORE, "replicationcontrollers", READ, NULL},
-    {"system:controller:disruption-controller", "policy", "poddisruptionbudgets", READ, NULL},
-    {"system:controller:disruption-controller", "policy", "poddisruptionbudgets/status",
-     "patch update", NULL},
-    {"system:controller:disruption-controller", CORE, "pods", READ, NULL},
-    {"system:controller:disruption-controller", CORE, "pods/status", "patch update", NULL},
-    {"system:controller:disruption-controller", "*", "*/scale", "get", NULL},
-    {"system:controller:disruption-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:persistent-volume-binder", CORE, "persistentvolumes",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:persistent-volume-binder", CORE, "persistentvolumes/status", "patch update",
-     NULL},
-    {"system:controller:persistent-volume-binder", CORE, "persistentvolumeclaims",
-     "get list patch update watch", NULL},
-    {"system:controller:persistent-volume-binder", CORE, "persistentvolumeclaims/status",
-     "patch update", NULL},
-    {"system:controller:persistent-volume-binder", "storage.k8s.io", "storageclasses", READ, NULL},
-    {"system:controller:persistent-volume-binder", CORE, "nodes", READ, NULL},
-    {"system:controller:persistent-volume-binder", CORE, "events", EVENTS, NULL},
-    {"system:controller:statefulset-controller", "apps", "statefulsets",
-     "get list patch update watch", NULL},
-    {"system:controller:statefulset-controller", "apps",
-     "statefulsets/status statefulsets/finalizers", "patch update", NULL},
-    {"system:controller:statefulset-controller", CORE, "pods",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:statefulset-controller", "apps", "controllerrevisions",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:statefulset-controller", CORE, "persistentvolumeclaims",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:statefulset-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:job-controller", "batch", "jobs", "get list patch update watch", NULL},
-    {"system:controller:job-controller", "batch", "jobs/status jobs/finalizers", "patch update",
-     NULL},
-    {"system:controller:job-controller", CORE, "pods", "create delete get list patch update watch",
-     NULL},
-    {"system:controller:job-controller", CORE, "pods/status", "patch update", NULL},
-    {"system:controller:job-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:cronjob-controller", "batch", "cronjobs", "get list patch update watch",
-     NULL},
-    {"system:controller:cronjob-controller", "batch", "cronjobs/status cronjobs/finalizers",
-     "patch update", NULL},
-    {"system:controller:cronjob-controller", "batch", "jobs",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:cronjob-controller", CORE, "pods", "delete list", NULL},
-    {"system:controller:cronjob-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:ttl-after-finished-controller", "batch", "jobs", "delete get list watch",
-     NULL},
-    {"system:controller:ttl-after-finished-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:endpoint-controller", CORE, "pods services nodes", READ, NULL},
-    {"system:controller:endpoint-controller", CORE, "endpoints",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:endpoint-controller", CORE, "endpoints/restricted", "create", NULL},
-    {"system:controller:endpoint-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:endpointslice-controller", CORE, "pods services nodes", READ, NULL},
-    {"system:controller:endpointslice-controller", CORE, "services/finalizers", "update", NULL},
-    {"system:controller:endpointslice-controller", "discovery.k8s.io", "endpointslices",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:endpointslice-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:endpointslicemirroring-controller", CORE, "endpoints services", READ, NULL},
-    {"system:controller:endpointslicemirroring-controller", CORE,
-     "endpoints/finalizers services/finalizers", "update", NULL},
-    {"system:controller:endpointslicemirroring-controller", "discovery.k8s.io", "endpointslices",
-     "create delete get list patch update watch", NULL},
-    {"system:controller:endpointslicemirroring-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:namespace-controller", CORE, "namespaces", "delete get list patch watch",
-     NULL},
-    {"system:controller:namespace-controller", CORE, "namespaces/finalize namespaces/status",
-     "patch update", NULL},
-    {"system:controller:namespace-controller", "*", "*",
-     "delete deletecollection get list patch update watch", NULL},
-    {"system:controller:generic-garbage-collector", "*", "*", "delete get list patch update watch",
-     NULL},
-    {"system:controller:generic-garbage-collector", CORE, "events", EVENTS, NULL},
-    {"system:controller:service-account-controller", CORE, "serviceaccounts",
-     "create get list patch update watch", NULL},
-    {"system:controller:service-account-controller", CORE, "namespaces", READ, NULL},
-    {"system:controller:service-account-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:root-ca-cert-publisher", CORE, "configmaps",
-     "create get list patch update watch", NULL},
-    {"system:controller:root-ca-cert-publisher", CORE, "namespaces", READ, NULL},
-    {"system:controller:root-ca-cert-publisher", CORE, "events", EVENTS, NULL},
-    {"system:controller:node-controller", CORE, "nodes", "delete get list patch update watch",
-     NULL},
-    {"system:controller:node-controller", CORE, "nodes/status", "patch update", NULL},
-    {"system:controller:node-controller", CORE, "pods", "delete get list watch", NULL},
-    {"system:controller:node-controller", CORE, "pods/status", "patch update", NULL},
-    {"system:controller:node-controller", "coordination.k8s.io", "leases", "delete get list watch",
-     NULL},
-    {"system:controller:node-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:resourcequota-controller", "*", "*", "list watch", NULL},
-    {"system:controller:resourcequota-controller", CORE, "resourcequotas/status", "update", NULL},
-    {"system:controller:resourcequota-controller", CORE, "events", EVENTS, NULL},
-    {"system:controller:pod-garbage-collector", CORE, "pods", "delete get list watch", NULL},
-    {"system:controller:pod-garbage-collector", CORE, "pods/status", "patch", NULL},
-    {"system:controller:pod-garbage-collector", CORE, "nodes", READ, NULL},
-    {"system:controller:pod-garbage-collector", CORE, "events", EVENTS, NULL},
-};
-
-struct binding_row {
-    const char *name, *role, *kind, *subject, *ns;
-};
-
-static const struct binding_row binding_rows[] = {
-    {"cluster-admin", "cluster-admin", "Group", "system:masters", NULL},
-    {"system:discovery", "system:discovery", "Group", "system:authenticated", NULL},
-    {"system:basic-user", "system:basic-user", "Group", "system:authenticated", NULL},
-    {"system:public-info-viewer", "system:public-info-viewer", "Group", "system:authenticated",
-     NULL},
-    {"system:monitoring", "system:monitoring", "Group", "system:monitoring", NULL},
-    {"system:service-account-issuer-discovery", "system:service-account-issuer-discovery", "Group",
-     "system:serviceaccounts", NULL},
-    {"system:kube-scheduler", "system:kube-scheduler", "User", "system:kube-scheduler", NULL},
-    {"system:kube-controller-manager", "system:kube-controller-manager", "User",
-     "system:kube-controller-manager", NULL},
-    {"system:node-proxier", "system:node-proxier", "User", "system:kube-proxy", NULL},
-    {"system:kube-dns", "system:kube-dns", "ServiceAccount", "kube-dns", "kube-system"},
-    {"cox:root-ca-certificate-publisher", "system:controller:root-ca-cert-publisher",
-     "ServiceAccount", "root-ca-certificate-publisher", "kube-system"},
-    {"cox:administrators", "cluster-admin", "Group", "cox:administrators", NULL},
-};
+static struct bootstrap_object *add(struct bootstrap_list *list, const char *key, bool binding)
+{
+    const struct known_resources *k = &list->server->known;
+    struct arena *arena = list->arena;
+    struct str name = STR_NONE;
+    struct str ns = str_cut(str_of(key), '/', &name);
+    bool cluster = name.p == NULL;
+    const struct api_resource *resource =
+        cluster ? (binding ? k->cluster_role_bindings : k->cluster_roles)
+                : (binding ? k->role_bindings : k->roles);
+    struct bootstrap_object *object =
+        bootstrap_add(list, resource, cluster ? STR_NONE : ns, cluster ? ns : name);
+    struct val *meta = val_get(object->value, "metadata");
+    val_set_text(arena, val_make_object(arena, meta, STR("labels")),
+                 STR("kubernetes.io/bootstrapping"), STR("rbac-defaults"));
+    val_set_text(arena, val_make_object(arena, meta, STR("annotations")),
+                 STR("rbac.authorization.kubernetes.io/autoupdate"), STR("true"));
+    object->reconcile = true;
+    object->mend = binding ? mend_binding : mend_role;
+    return object;
+}
 
 static void set_words(struct arena *arena, struct val *object, const char *key, const char *words)
 {
@@ -341,12 +123,12 @@ static void set_words(struct arena *arena, struct val *object, const char *key, 
     while (rest.p != NULL) {
         struct str word = str_cut(rest, ' ', &rest);
         if (word.n > 0) {
-            val_append(list, val_new_text(arena, str_is(word, CORE) ? STR("") : word));
+            val_append(list, val_new_text(arena, str_is(word, "-") ? STR("") : word));
         }
     }
 }
 
-static struct val *rule_of(struct arena *arena, const struct rule_row *row)
+static struct val *rule_of(struct arena *arena, const struct policy_rule *row)
 {
     struct val *rule = val_new(arena, VAL_OBJECT);
     set_words(arena, rule, "verbs", row->verbs);
@@ -362,73 +144,135 @@ static struct val *rule_of(struct arena *arena, const struct rule_row *row)
     return rule;
 }
 
-static void mark(struct arena *arena, struct bootstrap_object *object)
+static void bind(struct bootstrap_list *list, const struct policy_binding *rows, size_t count)
 {
-    struct val *meta = val_get(object->value, "metadata");
-    val_set_text(arena, val_make_object(arena, meta, STR("labels")),
-                 STR("kubernetes.io/bootstrapping"), STR("rbac-defaults"));
-    val_set_text(arena, val_make_object(arena, meta, STR("annotations")),
-                 STR("rbac.authorization.kubernetes.io/autoupdate"), STR("true"));
-    object->reconcile = true;
-}
-
-static void bind(struct bootstrap_list *list, const char *name, const char *role, const char *kind,
-                 const char *subject, const char *ns)
-{
+    static const char cluster_role[] = "ClusterRole:";
     struct arena *arena = list->arena;
-    struct bootstrap_object *object =
-        bootstrap_add(list, list->server->known.cluster_role_bindings, STR_NONE, str_of(name));
-    mark(arena, object);
-    object->compare = "subjects";
+    struct bootstrap_object *object = add(list, rows[0].name, true);
+    struct str role = str_of(rows[0].role);
+    bool cluster = object->ns.n == 0 || str_starts(role, str_of(cluster_role));
     struct val *ref = val_set(object->value, STR("roleRef"), val_new(arena, VAL_OBJECT));
-    val_set_text(arena, ref, STR("apiGroup"), STR("rbac.authorization.k8s.io"));
-    val_set_text(arena, ref, STR("kind"), STR("ClusterRole"));
-    val_set_text(arena, ref, STR("name"), str_of(role));
-    struct val *subjects = val_set(object->value, STR("subjects"), val_new(arena, VAL_ARRAY));
-    struct val *s = val_append(subjects, val_new(arena, VAL_OBJECT));
-    val_set_text(arena, s, STR("kind"), str_of(kind));
-    if (ns == NULL) {
-        val_set_text(arena, s, STR("apiGroup"), STR("rbac.authorization.k8s.io"));
+    if (str_starts(role, str_of(cluster_role))) {
+        role = str_from(role, sizeof cluster_role - 1);
     }
-    val_set_text(arena, s, STR("name"), str_of(subject));
-    if (ns != NULL) {
-        val_set_text(arena, s, STR("namespace"), str_of(ns));
+    val_set_text(arena, ref, STR("apiGroup"), str_of(group));
+    val_set_text(arena, ref, STR("kind"), cluster ? STR("ClusterRole") : STR("Role"));
+    val_set_text(arena, ref, STR("name"), role);
+    for (size_t i = 0; i < count && rows[i].kind != NULL; i++) {
+        struct val *subjects = val_make_array(arena, object->value, STR("subjects"));
+        struct val *s = val_append(subjects, val_new(arena, VAL_OBJECT));
+        val_set_text(arena, s, STR("kind"), str_of(rows[i].kind));
+        if (rows[i].ns == NULL) {
+            val_set_text(arena, s, STR("apiGroup"), str_of(group));
+        }
+        val_set_text(arena, s, STR("name"), str_of(rows[i].subject));
+        if (rows[i].ns != NULL) {
+            val_set_text(arena, s, STR("namespace"), str_of(rows[i].ns));
+        }
     }
 }
 
-static void add_role(struct bootstrap_list *list, size_t first, size_t end)
+/* system:controller:NAME and cox:controller:NAME belong to the account kube-system/NAME; but those
+ * of one namespace are bound by rows. */
+static void bind_controller(struct bootstrap_list *list, const char *role)
+{
+    static const char *const prefixes[] = {"system:controller:", "cox:controller:"};
+    for (size_t i = 0; i < 2; i++) {
+        if (str_starts(str_of(role), str_of(prefixes[i]))) {
+            struct policy_binding row = {role, role, "ServiceAccount", role + strlen(prefixes[i]),
+                                         "kube-system"};
+            bind(list, &row, 1);
+        }
+    }
+}
+
+static void add_roles(struct bootstrap_list *list, const struct policy_rule *rows, size_t count)
+{
+    struct val *rules = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || !str_is(str_of(rows[i].role), rows[i - 1].role)) {
+            struct bootstrap_object *object = add(list, rows[i].role, false);
+            rules = val_set(object->value, STR("rules"), val_new(list->arena, VAL_ARRAY));
+            bind_controller(list, rows[i].role);
+        }
+        val_append(rules, rule_of(list->arena, &rows[i]));
+    }
+}
+
+/* ---- aggregation: what the controller will make of it, so that it holds from the start ---- */
+
+static const struct policy_mark *mark_of(const char *role)
+{
+    for (size_t i = 0; i < policy_mark_count; i++) {
+        if (str_is(str_of(role), policy_marks[i].role)) {
+            return &policy_marks[i];
+        }
+    }
+    return NULL;
+}
+
+/* Parts come in order of their names, as the marks do. */
+static void gather(struct bootstrap_list *list, const struct policy_mark *mark, struct val *rules)
+{
+    for (size_t i = 0; i < policy_role_count && mark->aggregates == NULL; i++) {
+        if (str_is(str_of(policy_roles[i].role), mark->role)) {
+            val_append(rules, rule_of(list->arena, &policy_roles[i]));
+        }
+    }
+    for (size_t i = 0; i < policy_mark_count && mark->aggregates != NULL; i++) {
+        const char *labels = policy_marks[i].labels;
+        if (labels != NULL && str_is(str_of(labels), mark->aggregates)) {
+            gather(list, &policy_marks[i], rules);
+        }
+    }
+}
+
+static void add_aggregated(struct bootstrap_list *list, const struct policy_mark *mark)
 {
     struct arena *arena = list->arena;
-    const char *name = rule_rows[first].role;
-    struct bootstrap_object *object =
-        bootstrap_add(list, list->server->known.cluster_roles, STR_NONE, str_of(name));
-    mark(arena, object);
-    object->compare = "rules";
-    struct val *rules = val_set(object->value, STR("rules"), val_new(arena, VAL_ARRAY));
-    for (size_t i = first; i < end; i++) {
-        val_append(rules, rule_of(arena, &rule_rows[i]));
-    }
-    static const char prefix[] = "system:controller:";
-    if (str_starts(str_of(name), str_of(prefix))) {
-        bind(list, name, name, "ServiceAccount", name + sizeof prefix - 1, "kube-system");
+    struct bootstrap_object *object = add(list, mark->role, false);
+    struct val *rule = val_set(object->value, STR("aggregationRule"), val_new(arena, VAL_OBJECT));
+    struct val *selectors = val_make_array(arena, rule, STR("clusterRoleSelectors"));
+    struct val *labels = val_make_object(arena, val_append(selectors, val_new(arena, VAL_OBJECT)),
+                                         STR("matchLabels"));
+    val_set_text(arena, labels, str_of(mark->aggregates), STR("true"));
+    gather(list, mark, val_make_array(arena, object->value, STR("rules")));
+}
+
+static void set_labels(struct bootstrap_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct bootstrap_object *object = &list->items[i];
+        const struct policy_mark *mark =
+            object->resource == list->server->known.cluster_roles ? mark_of(object->name.p) : NULL;
+        if (mark != NULL && mark->labels != NULL) {
+            val_set_text(list->arena, val_path(object->value, "metadata.labels"),
+                         str_of(mark->labels), STR("true"));
+        }
     }
 }
 
 void bootstrap_add_rbac(struct bootstrap_list *list)
 {
-    const struct known_resources *known = &list->server->known;
-    if (known->cluster_roles == NULL || known->cluster_role_bindings == NULL) {
+    const struct known_resources *k = &list->server->known;
+    if (k->cluster_roles == NULL || k->cluster_role_bindings == NULL || k->roles == NULL ||
+        k->role_bindings == NULL) {
         return;
     }
-    size_t count = sizeof rule_rows / sizeof *rule_rows, first = 0;
-    for (size_t i = 1; i <= count; i++) {
-        if (i == count || !str_is(str_of(rule_rows[i].role), rule_rows[first].role)) {
-            add_role(list, first, i);
-            first = i;
+    add_roles(list, policy_roles, policy_role_count);
+    add_roles(list, policy_controllers, policy_controller_count);
+    add_roles(list, policy_own, policy_own_count);
+    for (size_t i = 0; i < policy_mark_count; i++) {
+        if (policy_marks[i].aggregates != NULL) {
+            add_aggregated(list, &policy_marks[i]);
         }
     }
-    for (size_t i = 0; i < sizeof binding_rows / sizeof *binding_rows; i++) {
-        const struct binding_row *b = &binding_rows[i];
-        bind(list, b->name, b->role, b->kind, b->subject, b->ns);
+    set_labels(list);
+    for (size_t i = 0, first = 0; i < policy_binding_count; i++) {
+        if (i + 1 == policy_binding_count ||
+            !str_is(str_of(policy_bindings[i + 1].name), policy_bindings[i].name)) {
+            bind(list, &policy_bindings[first], i + 1 - first);
+            first = i + 1;
+        }
     }
 }
