@@ -45,7 +45,7 @@ struct client_watch {
     struct timer timer;
     struct list messages;
     int64_t cut_until; /* mono */
-    bool stopped;
+    bool stopped, delivering;
 };
 
 static int64_t delay(struct fake_api *api)
@@ -143,6 +143,7 @@ static bool is_wanted(const struct client_watch *watch, const struct object *obj
 }
 
 static void deliver(struct timer *timer);
+static void watch_free(struct client_watch *watch);
 
 static void message_add(struct client_watch *watch, int type, struct object *object, int64_t after)
 {
@@ -177,6 +178,9 @@ static void deliver_one(struct client_watch *watch, const struct message *messag
     }
     watch->ops->sync_begin(watch->ctx);
     fake_each(watch->api, watch->resource, sync_visit, watch);
+    if (watch->stopped) {
+        return;
+    }
     watch->ops->sync_end(watch->ctx, watch->api->revision);
 }
 
@@ -188,10 +192,16 @@ static void deliver(struct timer *timer)
         return;
     }
     struct message *message = container_of(link, struct message, link);
+    watch->delivering = true;
     deliver_one(watch, message);
+    watch->delivering = false;
     object_unref(message->object);
     free(message);
-    if (!watch->stopped && !list_empty(&watch->messages)) {
+    if (watch->stopped) {
+        watch_free(watch);
+        return;
+    }
+    if (!list_empty(&watch->messages)) {
         int64_t now = loop_mono(watch->api->loop);
         int64_t due = container_of(watch->messages.next, struct message, link)->due;
         timer_start(watch->api->loop, &watch->timer, due > now ? due - now : 0, deliver);
@@ -212,6 +222,9 @@ void fake_publish(struct fake_api *api, struct object *old, struct object *now)
 {
     LIST_EACH (it, &api->watches) {
         struct client_watch *watch = container_of(it, struct client_watch, link);
+        if (watch->stopped) {
+            continue;
+        }
         struct object *any = now != NULL ? now : old;
         if (watch->resource->storage != any->resource->storage ||
             watch->cut_until > loop_mono(api->loop)) {
@@ -260,7 +273,10 @@ static void watch_free(struct client_watch *watch)
 
 static void watch_stop(struct client *client, struct client_watch *watch)
 {
-    watch_free(watch);
+    watch->stopped = true;
+    if (!watch->delivering) {
+        watch_free(watch);
+    }
 }
 
 void fake_api_gap(struct fake_api *api, const struct api_resource *resource, int64_t ns)
