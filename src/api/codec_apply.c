@@ -27,7 +27,7 @@ static bool struct_member(struct applier *applier, struct codec_step *step, stru
                           const struct api_field **ret_field)
 {
     const struct api_field *field = schema_field(step->type, member->key);
-    bool goes = field != NULL && member->type == VAL_NULL;
+    bool goes = field != NULL && member->type == VAL_NULL && (field->flags & API_KEEP_NULL) == 0;
     if (field == NULL && (step->type->flags & API_PRESERVE_UNKNOWN) == 0) {
         codec_complain(&applier->state, "unknown field", NULL);
         goes = true;
@@ -48,13 +48,17 @@ static int member(struct applier *applier, struct codec_step *step, struct val *
         return 0;
     }
     v->field = field;
-    if (v->type == VAL_NULL && field != NULL && step->type == NULL) {
+    if (v->type == VAL_NULL && field != NULL && step->type == NULL &&
+        (field->flags & API_KEEP_NULL) == 0) {
         codec_zero_member(field, v);
     }
     if (field != NULL && v->type != VAL_NULL) {
         const char *wanted = codec_check(applier->state.arena, field, as_member, v);
-        if (wanted != NULL) {
+        if (wanted != NULL && (field->flags & API_LENIENT) == 0) {
             return codec_type_error(&applier->state, v, wanted, applier->err);
+        }
+        if (wanted != NULL) {
+            v->field = field = NULL;
         }
         if (v->type == VAL_NULL && step->type != NULL) { /* the zero time */
             val_remove(step->container, v);

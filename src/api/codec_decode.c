@@ -75,22 +75,26 @@ static bool token(struct decoder *decoder, struct val *v)
     return true;
 }
 
-/* The value of `v`, which is `field` (NULL: anything); containers are entered. */
+/* The value of `v`, which is `field` (NULL: anything); containers are entered. Sets v->field. */
 static bool value(struct decoder *decoder, struct val *v, const struct api_field *field,
                   bool as_member)
 {
     if (!token(decoder, v)) {
         return false;
     }
+    v->field = field;
     if (field != NULL && v->type != VAL_NULL) {
         const char *wanted = codec_check(decoder->nodes.arena, field, as_member, v);
         if (__builtin_expect(wanted != NULL, 0)) {
-            codec_type_error(&decoder->state, v, wanted, decoder->err);
-            return fail(decoder, NULL);
+            if ((field->flags & API_LENIENT) == 0) {
+                codec_type_error(&decoder->state, v, wanted, decoder->err);
+                return fail(decoder, NULL);
+            }
+            v->field = NULL;
         }
     }
     if ((v->type == VAL_OBJECT || v->type == VAL_ARRAY) &&
-        !codec_enter(&decoder->state, v, field, as_member)) {
+        !codec_enter(&decoder->state, v, v->field, as_member)) {
         return fail(decoder, "nested too deep");
     }
     return true;
@@ -176,8 +180,7 @@ static bool object_member(struct decoder *decoder, struct codec_step *step, stru
     if (!value(decoder, member, field, step->type == NULL && !step->nested)) {
         return false;
     }
-    member->field = field;
-    if (member->type == VAL_NULL && field != NULL) {
+    if (member->type == VAL_NULL && field != NULL && (field->flags & API_KEEP_NULL) == 0) {
         if (step->type != NULL) {
             keep = false;
         } else {
@@ -198,8 +201,8 @@ static bool array_member(struct decoder *decoder, struct codec_step *step, struc
     if (!value(decoder, member, step->members, !step->nested)) {
         return false;
     }
-    member->field = step->members;
-    if (member->type == VAL_NULL && step->members != NULL) {
+    if (member->type == VAL_NULL && step->members != NULL &&
+        (step->members->flags & API_KEEP_NULL) == 0) {
         codec_zero_member(step->members, member);
     }
     return true;

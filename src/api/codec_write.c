@@ -61,6 +61,11 @@ static size_t pointers_take(struct codec_writer *writer, size_t count)
     return base;
 }
 
+static int by_key(const void *a, const void *b)
+{
+    return str_cmp((*(const struct val *const *)a)->key, (*(const struct val *const *)b)->key);
+}
+
 static void open_struct(struct codec_writer *writer, struct frame *frame)
 {
     uint16_t count = frame->type->count;
@@ -77,15 +82,14 @@ static void open_struct(struct codec_writer *writer, struct frame *frame)
             frame->count++;
         }
     }
+    if (frame->count > count + 1u) {
+        qsort(writer->pointers.items + frame->base + count, frame->count - count,
+              sizeof(struct val *), by_key);
+    }
     if (root) {
         writer->pointers.items[frame->base] = &writer->head[0];
         writer->pointers.items[frame->base + 1] = &writer->head[1];
     }
-}
-
-static int by_key(const void *a, const void *b)
-{
-    return str_cmp((*(const struct val *const *)a)->key, (*(const struct val *const *)b)->key);
 }
 
 static void open_map(struct codec_writer *writer, struct frame *frame)
@@ -133,6 +137,12 @@ static void write_quantity(struct codec_writer *writer, const struct val *v)
     json_write_string(copy.text, writer->out);
 }
 
+/* What a container must be to be written as its field says. */
+static enum val_type wanted_type(const struct api_field *field, bool as_member)
+{
+    return !as_member && field->shape == API_SHAPE_LIST ? VAL_ARRAY : VAL_OBJECT;
+}
+
 /* Writes a scalar or free JSON, or opens a container. */
 static void write_value(struct codec_writer *writer, const struct val *v,
                         const struct api_field *field, bool as_member)
@@ -140,6 +150,9 @@ static void write_value(struct codec_writer *writer, const struct val *v,
     bool container = v->type == VAL_OBJECT || v->type == VAL_ARRAY;
     bool typed = field != NULL &&
                  ((!as_member && field->shape != API_SHAPE_ONE) || field->type == API_TYPE_STRUCT);
+    if (container && typed && (field->flags & API_LENIENT) != 0) {
+        typed = v->type == wanted_type(field, as_member);
+    }
     if (container && typed) {
         open_frame(writer, v, field, as_member);
     } else if (v->type == VAL_STRING) {
@@ -242,6 +255,11 @@ static void write_struct_member(struct codec_writer *writer, struct frame *frame
     }
     const struct api_field *field = &frame->type->fields[index];
     if (writer->at_rest && writer->frames.count == 2 && is_revision(frame->type, field)) {
+        return;
+    }
+    if (v != NULL && v->type == VAL_NULL && (field->flags & API_KEEP_NULL) != 0) {
+        write_field_name(writer, frame, field);
+        buf_addz(writer->out, "null");
         return;
     }
     if (v == NULL || v->type == VAL_NULL) {

@@ -7,6 +7,7 @@
  */
 #include "api/defaults.h"
 
+#include "api/custom/custom.h"
 #include "api/quantity.h"
 
 struct val *default_put(struct val *object, struct str name, struct val *value)
@@ -124,6 +125,10 @@ static void default_struct(struct arena *arena, const struct api_struct *type, s
 
 void api_default(struct arena *arena, const struct api_resource *resource, struct val *object)
 {
+    if (resource->custom != NULL) {
+        custom_default(arena, resource->custom, object);
+        return;
+    }
     if (resource->type != NULL) {
         default_struct(arena, resource->type, object);
     }

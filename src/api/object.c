@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "api/codec_int.h"
+#include "api/custom/custom.h"
 
 /* ---- making ---- */
 
@@ -130,6 +131,7 @@ static struct object *assemble(const struct api_resource *resource, struct str j
         object->labels[i] = index->labels.items[i];
         object->label_bloom |= object_bloom_bits(index->labels.items[i].hash);
     }
+    schema_ref(storage);
     fill_fields(object, storage, index, block + room_at);
     if (fields > 0) {
         fill_source(object, storage);
@@ -137,7 +139,8 @@ static struct object *assemble(const struct api_resource *resource, struct str j
     return object;
 }
 
-int object_load(const struct api_resource *resource, struct str json, uint64_t revision,
+/* Bytes that are canonical already, in the storage version. */
+static int load(const struct api_resource *resource, struct str json, uint64_t revision,
                 struct object **ret_object, struct err *err)
 {
     struct object_index index;
@@ -152,6 +155,14 @@ int object_load(const struct api_resource *resource, struct str json, uint64_t r
                  : err_set(err, ERR_PARSE, "the bytes are no whole %s", resource->storage->kind);
 }
 
+int object_load(const struct api_resource *resource, struct str json, uint64_t revision,
+                struct object **ret_object, struct err *err)
+{
+    return resource->custom != NULL
+               ? custom_load(resource->storage, json, revision, ret_object, err)
+               : load(resource, json, revision, ret_object, err);
+}
+
 struct object *object_new(const struct api_resource *resource, const struct val *value,
                           uint64_t revision)
 {
@@ -159,7 +170,7 @@ struct object *object_new(const struct api_resource *resource, const struct val 
     struct err err = ERR_INIT;
     struct object *object = NULL;
     codec_write_rest(resource->storage, value, &json);
-    if (object_load(resource, buf_view(&json), revision, &object, &err) != 0) {
+    if (load(resource, buf_view(&json), revision, &object, &err) != 0) {
         abort(); /* the codec and the skim disagree: no input can cause that */
     }
     return object;
@@ -176,6 +187,7 @@ struct object *object_ref(struct object *object)
 void object_unref(struct object *object)
 {
     if (object != NULL && atomic_fetch_sub_explicit(&object->refs, 1, memory_order_acq_rel) == 1) {
+        schema_unref(object->resource);
         free(object);
     }
 }
@@ -188,8 +200,7 @@ struct object *object_with_revision(struct object *object, uint64_t revision)
         return object;
     }
     struct object *copy = NULL;
-    if (object_load(object->resource, str_at(object->json, object->n), revision, &copy, NULL) !=
-        0) {
+    if (load(object->resource, str_at(object->json, object->n), revision, &copy, NULL) != 0) {
         abort(); /* they were whole once */
     }
     object_unref(object);

@@ -24,7 +24,7 @@ struct object_label {
 
 struct object {
     _Atomic uint32_t refs;
-    const struct api_resource *resource; /* storage version */
+    const struct api_resource *resource; /* storage version; a reference (schema_ref) */
     uint64_t revision;
     struct str ns, name, uid;    /* into json; ns.p NULL when cluster-scoped */
     uint64_t label_bloom;        /* two bits a label: cheap refusal for selectors */
@@ -58,7 +58,8 @@ static inline uint64_t object_label_bloom(struct str key, struct str value)
  * on no memory. */
 struct object *object_new(const struct api_resource *resource, const struct val *value,
                           uint64_t revision);
-/* From bytes as object_new made them (the store's row). Checks that they are whole: ERR_PARSE. */
+/* From bytes as object_new made them (the store's row). Checks that they are whole: ERR_PARSE.
+ * Those of custom kinds may be of an earlier schema or version, and are brought up to date. */
 int object_load(const struct api_resource *resource, struct str json, uint64_t revision,
                 struct object **ret_object, struct err *err);
 struct object *object_ref(struct object *object);

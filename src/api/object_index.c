@@ -197,11 +197,20 @@ static struct str selector_path(const char *selector)
     return str_of(selector);
 }
 
-/* The selectors of a resource, cut at their dot once a skim. */
+/* The selectors that may still be found below where the skim is: the next member of each path, and
+ * what follows it (p NULL: nothing). */
 struct wanted {
     struct str outer[OBJECT_SELECTORS_MAX], inner[OBJECT_SELECTORS_MAX];
+    uint8_t field[OBJECT_SELECTORS_MAX]; /* which selector it is */
     size_t count;
 };
+
+static void want_path(struct wanted *wanted, struct str path, size_t field)
+{
+    size_t i = wanted->count++;
+    wanted->outer[i] = str_cut(path, '.', &wanted->inner[i]);
+    wanted->field[i] = (uint8_t)field;
+}
 
 static void want(const struct api_resource *resource, struct wanted *wanted)
 {
@@ -209,57 +218,64 @@ static void want(const struct api_resource *resource, struct wanted *wanted)
     wanted->count = 0;
     while (selectors != NULL && selectors[wanted->count] != NULL &&
            wanted->count < OBJECT_SELECTORS_MAX) {
-        size_t i = wanted->count++;
-        wanted->outer[i] = str_cut(selector_path(selectors[i]), '.', &wanted->inner[i]);
+        want_path(wanted, selector_path(selectors[wanted->count]), wanted->count);
     }
 }
 
-/* Notes a value found at `outer`, or at `outer`.`inner`. */
-static void note_field(const struct wanted *wanted, const struct skim *skim, struct str outer,
-                       struct str inner, struct str raw, bool escaped, struct object_index *index)
+/* Notes the value of the member `name` where a path ends there. */
+static void note_field(const struct wanted *wanted, const struct skim *skim, struct str name,
+                       struct str raw, bool escaped, struct object_index *index)
 {
     for (size_t i = 0; i < wanted->count && raw.p != NULL; i++) {
-        if (wanted->inner[i].n == inner.n && str_eq(wanted->inner[i], inner) &&
-            str_eq(wanted->outer[i], outer)) {
-            index->fields[i] = span_of(skim, raw);
-            index->field_escaped[i] = escaped;
+        if (wanted->inner[i].p == NULL && str_eq(wanted->outer[i], name)) {
+            index->fields[wanted->field[i]] = span_of(skim, raw);
+            index->field_escaped[wanted->field[i]] = escaped;
         }
     }
 }
 
-static bool selects_inside(const struct wanted *wanted, struct str outer)
+/* What is wanted inside the member `name`. */
+static void want_inside(const struct wanted *wanted, struct str name, struct wanted *ret)
 {
+    ret->count = 0;
     for (size_t i = 0; i < wanted->count; i++) {
-        if (wanted->inner[i].p != NULL && str_eq(wanted->outer[i], outer)) {
-            return true;
+        if (wanted->inner[i].p != NULL && str_eq(wanted->outer[i], name)) {
+            want_path(ret, wanted->inner[i], wanted->field[i]);
         }
     }
-    return false;
+}
+
+/* As deep as the longest path. */
+static bool index_value(const struct wanted *wanted, struct skim *skim, struct str name,
+                        struct object_index *index)
+{
+    struct str inner, raw;
+    bool escaped;
+    if (skim->p < skim->end && *skim->p == '{') {
+        struct wanted inside;
+        want_inside(wanted, name, &inside);
+        if (inside.count > 0) {
+            int more = 0;
+            while ((more = next_member(skim, &inner)) > 0) {
+                if (!index_value(&inside, skim, inner, index)) {
+                    return false;
+                }
+            }
+            return more == 0;
+        }
+    }
+    if (!skip_value(skim, &raw, &escaped)) {
+        return false;
+    }
+    note_field(wanted, skim, name, raw, escaped, index);
+    return true;
 }
 
 static bool index_member(const struct wanted *wanted, struct skim *skim, struct str name,
                          struct object_index *index)
 {
-    struct str inner, raw;
-    bool escaped;
-    if (str_is(name, "metadata") && skim->p < skim->end && *skim->p == '{') {
-        return index_metadata(skim, index);
-    }
-    if (skim->p < skim->end && *skim->p == '{' && selects_inside(wanted, name)) {
-        int more = 0;
-        while ((more = next_member(skim, &inner)) > 0) {
-            if (!skip_value(skim, &raw, &escaped)) {
-                return false;
-            }
-            note_field(wanted, skim, name, inner, raw, escaped, index);
-        }
-        return more == 0;
-    }
-    if (!skip_value(skim, &raw, &escaped)) {
-        return false;
-    }
-    note_field(wanted, skim, name, STR_NONE, raw, escaped, index);
-    return true;
+    bool metadata = str_is(name, "metadata") && skim->p < skim->end && *skim->p == '{';
+    return metadata ? index_metadata(skim, index) : index_value(wanted, skim, name, index);
 }
 
 bool object_index_make(const struct api_resource *resource, struct str json,

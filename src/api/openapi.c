@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
+
 #define INFO "\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.37.2\"}"
 #define BEARER                                                                                     \
     "{\"BearerToken\":{\"description\":\"Bearer token\",\"type\":\"apiKey\",\"name\":"             \
@@ -103,26 +105,37 @@ void openapi_hash(struct str document, char ret_hex[OPENAPI_HASH_SIZE])
              (unsigned long long)b);
 }
 
-enum { VERSIONS_MAX = 256 };
-
-void openapi_v3_index(struct api_catalog catalog, struct buf *out)
+/* Without a caller that keeps documents: made and dropped. */
+static bool hash_made(void *ctx, const struct api_group_version *version,
+                      char ret_hex[OPENAPI_HASH_SIZE])
 {
-    struct api_group_version rows[VERSIONS_MAX];
-    size_t count = catalog_versions(catalog, rows, VERSIONS_MAX);
+    const struct api_catalog *catalog = ctx;
     struct buf document BUF_CLEANUP = BUF_INIT;
+    if (openapi_v3(*catalog, str_of(version->group), str_of(version->version), &document, NULL) !=
+        0) {
+        return false;
+    }
+    openapi_hash(buf_view(&document), ret_hex);
+    return true;
+}
+
+void openapi_v3_index(struct api_catalog catalog, openapi_hash_fn *hash, void *ctx, struct buf *out)
+{
+    size_t count = catalog_versions(catalog, NULL, 0);
+    struct api_group_version *rows MEM_CLEANUP = mem_array(struct api_group_version, count + 1);
+    catalog_versions(catalog, rows, count);
+    ctx = hash != NULL ? ctx : &catalog;
+    hash = hash != NULL ? hash : hash_made;
     buf_addz(out, "{\"paths\":{");
-    for (size_t i = 0; i < count && i < VERSIONS_MAX; i++) {
-        char hash[OPENAPI_HASH_SIZE];
-        buf_clear(&document);
-        if (openapi_v3(catalog, str_of(rows[i].group), str_of(rows[i].version), &document, NULL) !=
-            0) {
+    for (size_t i = 0, n = 0; i < count; i++) {
+        char hex[OPENAPI_HASH_SIZE];
+        if (!hash(ctx, &rows[i], hex)) {
             continue;
         }
-        openapi_hash(buf_view(&document), hash);
         const char *slash = rows[i].group[0] != '\0' ? "apis/" : "api";
         buf_printf(out, "%s\"%s%s/%s\":{\"serverRelativeURL\":\"/openapi/v3/%s%s/%s?hash=%s\"}",
-                   i > 0 ? "," : "", slash, rows[i].group, rows[i].version, slash, rows[i].group,
-                   rows[i].version, hash);
+                   n++ > 0 ? "," : "", slash, rows[i].group, rows[i].version, slash, rows[i].group,
+                   rows[i].version, hex);
     }
     buf_addz(out, "}}");
 }

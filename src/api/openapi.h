@@ -5,13 +5,17 @@
 #pragma once
 #include "api/discovery.h"
 
-/* /openapi/v3: {"paths":{"api/v1":{"serverRelativeURL":"/openapi/v3/api/v1?hash=..."},...}} Makes
- * every document once to take its hash. */
-void openapi_v3_index(struct api_catalog catalog, struct buf *out);
+/* /openapi/v3: {"paths":{"api/v1":{"serverRelativeURL":"/openapi/v3/api/v1?hash=..."},...}}. `hash`
+ * says what the document of a version hashes to; false leaves it out. NULL: every document is made
+ * once to take its hash. */
+enum { OPENAPI_HASH_SIZE = 33 };
+typedef bool openapi_hash_fn(void *ctx, const struct api_group_version *version,
+                             char ret_hex[OPENAPI_HASH_SIZE]);
+void openapi_v3_index(struct api_catalog catalog, openapi_hash_fn *hash, void *ctx,
+                      struct buf *out);
 /* /openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION. ERR_NOT_FOUND. */
 int openapi_v3(struct api_catalog catalog, struct str group, struct str version, struct buf *out,
                struct err *err);
-enum { OPENAPI_HASH_SIZE = 33 };
 /* The hash in the index, also good as ETag (128 bits in upper-case hex). */
 void openapi_hash(struct str document, char ret_hex[OPENAPI_HASH_SIZE]);
 

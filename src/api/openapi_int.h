@@ -31,5 +31,7 @@ void openapi_ref(struct openapi_doc *doc, const struct api_struct *type);
 void openapi_ref_special(struct openapi_doc *doc, enum openapi_special special);
 /* "NAME":{schema} members for everything noted so far and all that it reaches. */
 void openapi_schemas(struct openapi_doc *doc, struct api_catalog catalog);
+/* The same for one type that a CustomResourceDefinition describes. */
+void openapi_custom(struct openapi_doc *doc, const struct api_struct *type);
 /* "PATH":{operations} members of one resource. */
 void openapi_paths(struct openapi_doc *doc, const struct api_resource *resource);

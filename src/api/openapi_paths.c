@@ -4,6 +4,7 @@
  * from here which kind a path serves and which query parameters it knows (kubectl looks for
  * fieldValidation on PATCH).
  */
+#include "api/custom/custom.h"
 #include "api/openapi_int.h"
 
 #include <stdio.h>
@@ -175,8 +176,16 @@ static void body_schema(struct openapi_doc *doc, const struct target *target, en
 static const char *const patch_types[] = {"application/json-patch+json",
                                           "application/merge-patch+json",
                                           "application/strategic-merge-patch+json", NULL};
+static const char *const custom_patch_types[] = {"application/json-patch+json",
+                                                 "application/merge-patch+json", NULL};
 static const char *const any_type[] = {ANY_TYPE, NULL};
 static const char *const answer_types[] = {"application/json", "application/yaml", NULL};
+
+/* Custom kinds have no strategy to merge by. */
+static const char *const *patches_of(const struct target *target)
+{
+    return target->resource->custom != NULL ? custom_patch_types : patch_types;
+}
 
 /* OpenAPI 3: requestBody. */
 static void request_body(struct openapi_doc *doc, const struct target *target, enum body body)
@@ -186,7 +195,8 @@ static void request_body(struct openapi_doc *doc, const struct target *target, e
     emit_open(e, '{');
     emit_key(e, "content");
     emit_open(e, '{');
-    for (const char *const *it = body == BODY_PATCH ? patch_types : any_type; *it != NULL; it++) {
+    for (const char *const *it = body == BODY_PATCH ? patches_of(target) : any_type; *it != NULL;
+         it++) {
         emit_key(e, *it);
         emit_open(e, '{');
         body_schema(doc, target, body);
@@ -268,7 +278,7 @@ static void operation(struct openapi_doc *doc, const struct target *target,
     emit_texts(e, "tags", (const char *const[]){tag, NULL});
     operation_id(e, target, target->connect ? op->method : op->id);
     if (!doc->v3) {
-        emit_texts(e, "consumes", op->body == BODY_PATCH ? patch_types : any_type);
+        emit_texts(e, "consumes", op->body == BODY_PATCH ? patches_of(target) : any_type);
         emit_texts(e, "produces", answer_types);
         emit_texts(e, "schemes", (const char *const[]){"https", NULL});
     }
@@ -369,6 +379,9 @@ void openapi_paths(struct openapi_doc *doc, const struct api_resource *resource)
         .list = schema_object_type(str_of(resource->group), str_of(resource->version), list_kind),
         .namespaced = resource->namespaced,
     };
+    if (resource->custom != NULL) {
+        target.list = resource->custom->list_type;
+    }
     if (target.list == NULL) {
         target.list = resource->type;
     }

@@ -271,6 +271,10 @@ static void schema(struct openapi_doc *doc, const struct api_struct *type,
                    struct api_catalog catalog)
 {
     struct emit *e = &doc->e;
+    if (type->custom != NULL) {
+        openapi_custom(doc, type);
+        return;
+    }
     emit_key(e, type->name);
     emit_open(e, '{');
     if (type->doc[0] != '\0') {

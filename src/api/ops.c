@@ -8,6 +8,7 @@
  * Left to others: defaults (defaults.c), uid, creationTimestamp and resourceVersion of a create
  * (the server).
  */
+#include "api/custom/custom.h"
 #include "api/kinds/cells.h"
 #include "api/semantic.h"
 #include "api/validation.h"
@@ -84,21 +85,24 @@ static void keep_all_but_status(struct api_context *ctx, struct val *next, const
 }
 
 /* Whether what the generation counts has changed: all but metadata and status. */
-static bool desire_changed(const struct val *next, const struct val *old)
+static bool desire_changed(const struct api_resource *resource, const struct val *next,
+                           const struct val *old)
 {
+    bool custom = resource->custom != NULL;
+    bool status = !custom || has_status(resource); /* it is not what is wanted */
     uint32_t members = 0, before = 0;
     VAL_EACH (member, next) {
-        if (is_metadata_member(member) || str_is(member->key, "status")) {
+        if (is_metadata_member(member) || (status && str_is(member->key, "status"))) {
             continue;
         }
         members++;
         const struct val *was = val_get_str(old, member->key);
-        if (was == NULL || !semantic_equal(member, was)) {
+        if (was == NULL || !(custom ? val_equal(member, was) : semantic_equal(member, was))) {
             return true;
         }
     }
     VAL_EACH (member, old) {
-        before += !is_metadata_member(member) && !str_is(member->key, "status");
+        before += !is_metadata_member(member) && !(status && str_is(member->key, "status"));
     }
     return members != before;
 }
@@ -141,7 +145,7 @@ void api_prepare(struct api_context *ctx, const struct api_resource *resource, s
     if (resource->ops->prepare_update != NULL) {
         resource->ops->prepare_update(ctx, object, old);
     }
-    if (resource->ops->generation && !status && desire_changed(object, old)) {
+    if (resource->ops->generation && !status && desire_changed(resource, object, old)) {
         struct val *metadata = val_get(object, "metadata");
         int64_t generation = val_int(val_path(old, "metadata.generation"), 0);
         val_set_int(ctx->arena, metadata, STR("generation"), generation + 1);
@@ -152,6 +156,9 @@ void api_validate(struct api_context *ctx, const struct api_resource *resource,
                   const struct val *object, const struct val *old, struct field_errors *errors)
 {
     check_metadata(ctx, resource, object, old, errors);
+    if (resource->custom != NULL) {
+        custom_validate(ctx, resource->custom, object, old, errors);
+    }
     if (resource->ops->validate != NULL && (old == NULL || ctx->subresource[0] == '\0')) {
         resource->ops->validate(ctx, object, errors);
     }
@@ -166,6 +173,10 @@ void api_validate(struct api_context *ctx, const struct api_resource *resource,
 void api_columns(struct api_context *ctx, const struct api_resource *resource,
                  const struct val *object, struct val *cells)
 {
+    if (resource->custom != NULL) {
+        custom_columns(ctx, resource, object, cells);
+        return;
+    }
     if (resource->ops->columns != NULL) {
         resource->ops->columns(ctx, object, cells);
         return;

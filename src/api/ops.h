@@ -38,6 +38,9 @@ struct api_ops {
     /* Before validation of an update to `next`: put back what may not change through this
      * (sub)resource. */
     void (*prepare_update)(struct api_context *ctx, struct val *next, const struct val *old);
+    /* On a delete, before anything is decided: what holds the object (finalizers), and its status.
+     */
+    void (*prepare_delete)(struct api_context *ctx, struct val *object);
     /* Computed defaults, beyond schema default_json; runs after static defaults, on create, update
      * and decode. */
     void (*defaults)(struct arena *arena, struct val *object);

@@ -51,6 +51,8 @@ enum {
     API_PRESERVE_UNKNOWN = 1 << 7,
     API_PATCH_REPLACE = 1 << 8, /* patch strategy replace */
     API_OBJECT = 1 << 9,        /* of structs: carries kind and apiVersion (its first fields) */
+    API_LENIENT = 1 << 10,      /* a value of another type is kept untyped: validation judges it */
+    API_KEEP_NULL = 1 << 11,    /* null is a value, not the same as absent */
 };
 
 struct api_struct;
@@ -105,6 +107,7 @@ struct api_struct {
     const struct api_message *message; /* NULL: has no protobuf form */
     const char *zero; /* canonical JSON of an empty value: members that are written also when
                          empty, such as {"containers":null} */
+    const struct api_resource *custom; /* of a custom resource's own type: the resource */
 };
 
 /* Both the generator and run-time tables place names by this hash. */
@@ -137,6 +140,7 @@ struct api_subresource {
 };
 
 struct api_ops; /* api/ops.h: strategy of a kind */
+struct custom;  /* api/custom/custom.h */
 
 /* A served group/version/resource. Several versions of one resource share `storage`. */
 struct api_resource {
@@ -158,6 +162,7 @@ struct api_resource {
     const char *const *field_selectors; /* dotted paths allowed beside metadata.name/.namespace,
                                            NULL ended, or NULL */
     const struct api_ops *ops;          /* never NULL once registered */
+    const struct custom *custom;        /* defined by a CustomResourceDefinition; else NULL */
 };
 
 /* Strategies are bound at link time: a resource's `ops NAME` line in schema/ makes its ops point at
@@ -166,6 +171,11 @@ struct api_resource {
 const struct api_field *schema_field(const struct api_struct *type, struct str name);
 const struct api_subresource *schema_subresource(const struct api_resource *resource,
                                                  struct str name);
+
+/* A reference to the tables of a resource: counted for custom ones, which may be replaced at any
+ * moment; nothing for built-in ones. NULL is harmless. */
+void schema_ref(const struct api_resource *resource);
+void schema_unref(const struct api_resource *resource);
 
 /* The built-in resources, in discovery order; `ret_count` may be NULL. */
 const struct api_resource *const *schema_resources(size_t *ret_count);

@@ -64,6 +64,8 @@ struct str path_text(struct field_errors *errors, const struct path *path)
         if (part->name != NULL) {
             buf_addz(&out, out.n > 0 ? "." : "");
             buf_addz(&out, part->name);
+        } else if (part->key.p != NULL && part->index == -1) {
+            buf_printf(&out, "%s%.*s", out.n > 0 ? "." : "", STR_ARG(part->key));
         } else if (part->key.p != NULL) {
             buf_printf(&out, "[%.*s]", STR_ARG(part->key));
         } else {

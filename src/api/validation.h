@@ -16,6 +16,8 @@ struct path {
 #define AT(up_, name_)   (&(const struct path){.up = (up_), .name = (name_)})
 #define AT_INDEX(up_, i) (&(const struct path){.up = (up_), .index = (int)(i)})
 #define AT_KEY(up_, k)   (&(const struct path){.up = (up_), .key = (k)})
+/* .key: a member whose name is no literal. */
+#define AT_MEMBER(up_, k) (&(const struct path){.up = (up_), .key = (k), .index = -1})
 
 /* The text of a path, in the errors' arena. */
 struct str path_text(struct field_errors *errors, const struct path *path);

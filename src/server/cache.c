@@ -14,6 +14,7 @@ struct cache *cache_new(size_t ring_bytes_per_resource)
     struct cache *cache = mem_new(struct cache);
     cache->ring_limit = ring_bytes_per_resource != 0 ? ring_bytes_per_resource : RING_BYTES;
     cache->batch = 1;
+    cache->registry = registry_new();
     pthread_mutex_init(&cache->lock, NULL);
     return cache;
 }
@@ -48,7 +49,13 @@ void cache_free(struct cache *cache)
     vec_done(&cache->batch_events);
     vec_done(&cache->batch_indexes);
     pthread_mutex_destroy(&cache->lock);
+    registry_free(cache->registry);
     free(cache);
+}
+
+struct registry *cache_registry(struct cache *cache)
+{
+    return cache->registry;
 }
 
 uint64_t cache_revision(const struct cache *cache)
@@ -62,10 +69,10 @@ struct index *cache_index_at(struct cache *cache, unsigned id)
     return page != NULL ? atomic_load(&page[id % 64]) : NULL;
 }
 
-static struct index *index_new(struct cache *cache, const struct api_resource *resource)
+static struct index *index_new(struct cache *cache, unsigned id)
 {
     struct index *index = mem_new(struct index);
-    index->resource = resource;
+    index->id = id;
     struct tree *tree = tree_new();
     tree->revision = cache->base;
     atomic_init(&index->tree.word, 0);
@@ -97,7 +104,7 @@ struct index *cache_index(struct cache *cache, const struct api_resource *resour
             free((void *)made);
         }
     }
-    struct index *made = index_new(cache, storage);
+    struct index *made = index_new(cache, id);
     if (atomic_compare_exchange_strong(&page[id % 64], &index, made)) {
         return made;
     }
@@ -188,7 +195,7 @@ static void apply(struct cache *cache, const struct cache_change *change)
 static void wake(struct cache *cache, const struct index *index)
 {
     int count = atomic_load(&cache->hub_count);
-    unsigned id = index->resource->id;
+    unsigned id = index->id;
     for (int i = 0; i < count; i++) {
         struct hub *hub = atomic_load(&cache->hubs[i]);
         if (atomic_load(&index->seats[i].parked) == 0) {

@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "api/object.h"
+#include "api/registry.h"
 #include "api/selector.h"
 #include "io/loop.h"
 
@@ -15,6 +16,8 @@ struct cache;
 struct cache *cache_new(size_t ring_bytes_per_resource); /* bound of a ring, 0: 16 MiB */
 void cache_free(struct cache *cache);
 uint64_t cache_revision(const struct cache *cache); /* any thread */
+/* The kinds whose objects it holds; lives as long as the cache. */
+struct registry *cache_registry(struct cache *cache);
 
 /* ---- reading: any thread ---- */
 struct snapshot;

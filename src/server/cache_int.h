@@ -8,24 +8,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/head.h"
 #include "base/list.h"
 #include "base/vec.h"
 #include "server/cache.h"
-
-/* ---- head: a pointer that the writer swaps while readers take references (snapshot_head.c) ----
- * The upper 16 bits count readers that are between reading the pointer and counting themselves. */
-struct shared {
-    _Atomic int64_t refs;
-    void (*drop)(struct shared *shared); /* when the last reference went */
-};
-struct head {
-    _Atomic uint64_t word;
-};
-void shared_init(struct shared *shared, void (*drop)(struct shared *shared));
-void shared_unref(struct shared *shared);               /* NULL is harmless */
-struct shared *head_take(struct head *head);            /* a new reference; any thread */
-struct shared *head_peek(const struct head *head);      /* borrowed; the writer only */
-void head_swap(struct head *head, struct shared *next); /* takes the reference; the writer only */
 
 /* ---- tree (snapshot_tree.c) ---- */
 enum { TREE_FANOUT = 32, TREE_DEPTH = 12 };
@@ -104,7 +90,7 @@ struct seat { /* of one loop at one resource */
     struct list cursors; /* parked ones; that loop only */
 };
 struct index {
-    const struct api_resource *resource;
+    unsigned id; /* of its resource */
     struct head tree;
     struct ring ring;
     struct seat seats[HUB_MAX];
@@ -124,6 +110,7 @@ struct cache {
     uint64_t base; /* revision at start: floor of every ring */
     uint64_t batch;
     size_t ring_limit;
+    struct registry *registry;
     _Atomic(struct index *) *_Atomic pages[RESOURCE_MAX / 64];
     pthread_mutex_t lock; /* only for making hubs */
     _Atomic(struct hub *) hubs[HUB_MAX];

@@ -16,6 +16,7 @@ enum { HISTORY_PAGE = 256 };
 
 struct cursor {
     struct cache *cache;
+    const struct api_resource *resource; /* a reference */
     struct index *index;
     struct seat *seat;
     struct loop *loop;
@@ -152,7 +153,7 @@ static void read_page(struct cursor *cursor)
 {
     struct page *page = mem_new(struct page);
     page->cursor = cursor;
-    page->read = (struct history_read){.resource = cursor->index->resource,
+    page->read = (struct history_read){.resource = cursor->resource,
                                        .after = cursor->after,
                                        .upto = cache_revision(cursor->cache),
                                        .limit = HISTORY_PAGE,
@@ -281,7 +282,9 @@ int cursor_open(struct cache *cache, const struct api_resource *resource, uint64
                        (unsigned long long)after, (unsigned long long)compacted);
     }
     struct cursor *cursor = mem_new(struct cursor);
+    schema_ref(resource);
     cursor->cache = cache;
+    cursor->resource = resource;
     cursor->index = index;
     cursor->seat = &index->seats[cache_hub(cache, loop)];
     cursor->loop = loop;
@@ -311,5 +314,6 @@ void cursor_close(struct cursor *cursor)
             cursor->page->cursor = NULL; /* page_arrived frees it */
         }
     }
+    schema_unref(cursor->resource);
     free(cursor);
 }

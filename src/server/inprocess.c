@@ -157,6 +157,7 @@ static bool set_route(struct request *request, const struct client_request *aske
 {
     struct arena *arena = &request->arena;
     struct route *route = &request->route;
+    schema_ref(asked->resource);
     route->resource = asked->resource;
     route->verb = verb_of(asked->verb);
     route->method = METHOD_UNKNOWN;
@@ -241,6 +242,7 @@ static void watch_free(struct client_watch *watch)
         cursor_close(watch->cursor);
     }
     arena_done(&watch->arena);
+    schema_unref(watch->resource);
     free(watch);
 }
 
@@ -352,6 +354,7 @@ static struct client_watch *local_watch(struct client *base,
     struct client_watch *watch = mem_new(struct client_watch);
     struct err err = ERR_INIT;
     watch->client = client;
+    schema_ref(options->resource);
     watch->resource = options->resource;
     watch->ops = ops;
     watch->ctx = ctx;

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "api/custom/custom.h"
 #include "api/val.h"
 #include "api/warning.h"
 #include "base/failpoint.h"
@@ -44,6 +45,7 @@ void request_free(struct request *request)
 {
     atomic_fetch_sub_explicit(&request->server->requests, 1, memory_order_relaxed);
     timer_stop(&request->timer);
+    schema_unref(request->route.resource);
     identity_unref(request->identity);
     arena_done(&request->arena);
     free(request);
@@ -168,6 +170,10 @@ void request_start(struct request *request)
         failure_set(&failure, &request->arena, ERR_INTERNAL, "failpoint server.authorized");
         request_fail(request, &failure);
         return;
+    }
+    const struct api_resource *resource = request->route.resource;
+    if (resource != NULL && resource->custom != NULL && resource->custom->warning != NULL) {
+        request_warn(request, "%s", resource->custom->warning);
     }
     handler_fn *handler = handler_of(request);
     if (handler == NULL) {

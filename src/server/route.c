@@ -189,8 +189,8 @@ static int check_verb(struct route *route, struct err *err)
 }
 
 /* items: everything after group and version. */
-static int parse_object(struct route *route, struct str group, struct str version,
-                        const struct str *items, size_t count, struct err *err)
+static int parse_object(struct route *route, struct registry *registry, struct str group,
+                        struct str version, const struct str *items, size_t count, struct err *err)
 {
     size_t at = 0;
     /* /namespaces/NS/RESOURCE...; /namespaces/NAME[/status|/finalize] is the Namespace itself. */
@@ -204,11 +204,11 @@ static int parse_object(struct route *route, struct str group, struct str versio
         route->ns = items[1];
         at = 2;
     }
-    const struct api_resource *resource = schema_resource(group, version, items[at]);
+    const struct api_resource *resource = registry_resource(registry, group, version, items[at]);
+    route->resource = resource;
     if (resource == NULL || !resource->served || (scoped && !resource->namespaced)) {
         return not_found(err);
     }
-    route->resource = resource;
     if (count > at + 1) {
         route->name = items[at + 1];
     }
@@ -261,8 +261,22 @@ static struct str joined(struct arena *arena, const struct segments *s)
     return str_at(text, n);
 }
 
-int route_parse(struct arena *arena, struct str method, struct str path, struct str query,
-                struct route *ret_route, struct err *err)
+static int finish(struct route *route, const struct segments *segments, struct str path,
+                  struct str query, struct err *err)
+{
+    bool proxied = route->subresource != NULL && str_is(str_of(route->subresource->name), "proxy");
+    if (proxied) {
+        const char *end = segments->ends[segments->count - 1];
+        route->tail = str_at(end, (size_t)(path.p + path.n - end));
+    } else if (segments->more) {
+        return not_found(err);
+    }
+    int code = verb_of(route, query, err);
+    return code == 0 ? check_verb(route, err) : code;
+}
+
+int route_parse(struct arena *arena, struct registry *registry, struct str method, struct str path,
+                struct str query, struct route *ret_route, struct err *err)
 {
     struct route route = {.method = method_parse(method)};
     struct segments segments = {0};
@@ -277,23 +291,11 @@ int route_parse(struct arena *arena, struct str method, struct str path, struct 
         *ret_route = route;
         return 0;
     }
-    int code =
-        parse_object(&route, group, version, segments.items + skip, segments.count - skip, err);
+    int code = parse_object(&route, registry, group, version, segments.items + skip,
+                            segments.count - skip, err);
+    code = code == 0 ? finish(&route, &segments, path, query, err) : code;
     if (code < 0) {
-        return code;
-    }
-    bool proxied = route.subresource != NULL && str_is(str_of(route.subresource->name), "proxy");
-    if (proxied) {
-        const char *end = segments.ends[segments.count - 1];
-        route.tail = str_at(end, (size_t)(path.p + path.n - end));
-    } else if (segments.more) {
-        return not_found(err);
-    }
-    code = verb_of(&route, query, err);
-    if (code == 0) {
-        code = check_verb(&route, err);
-    }
-    if (code < 0) {
+        schema_unref(route.resource);
         return code;
     }
     *ret_route = route;

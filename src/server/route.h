@@ -7,7 +7,7 @@
  * route. Only the tail of a proxy request is kept raw.
  */
 #pragma once
-#include "api/schema.h"
+#include "api/registry.h"
 #include "base/err.h"
 
 enum request_verb {
@@ -39,7 +39,7 @@ struct route {
     enum http_method method;
     enum request_verb verb;
     /* an API object or collection */
-    const struct api_resource *resource;       /* NULL: a non-resource path */
+    const struct api_resource *resource;       /* a reference; NULL: a non-resource path */
     struct str ns;                             /* n 0: all namespaces, or cluster-scoped */
     struct str name;                           /* n 0: the collection */
     const struct api_subresource *subresource; /* NULL: the object itself */
@@ -48,8 +48,9 @@ struct route {
     struct str path; /* decoded, always there */
 };
 
-/* `query` tells a list from a watch (watch=1). Texts live in the arena or in path. ERR_NOT_FOUND:
- * nothing is served there; ERR_BAD_REQUEST: the path itself is broken; ERR_METHOD. */
-int route_parse(struct arena *arena, struct str method, struct str path, struct str query,
-                struct route *ret_route, struct err *err);
+/* Kinds are those of the registry (NULL: the built-in ones). `query` tells a list from a watch
+ * (watch=1). Texts live in the arena or in path. ERR_NOT_FOUND: nothing is served there;
+ * ERR_BAD_REQUEST: the path itself is broken; ERR_METHOD. */
+int route_parse(struct arena *arena, struct registry *registry, struct str method, struct str path,
+                struct str query, struct route *ret_route, struct err *err);
 struct str route_subresource(const struct route *route); /* name, or empty */

@@ -27,19 +27,6 @@ const char *sequencer_name(struct sequencer *sequencer, const struct api_resourc
     return *name;
 }
 
-const struct api_resource *sequencer_resource(struct sequencer *sequencer, struct str name)
-{
-    size_t count = 0;
-    const struct api_resource *const *all = schema_resources(&count);
-    for (size_t i = 0; i < count; i++) {
-        if (all[i]->storage == all[i] && all[i]->stored &&
-            str_is(name, sequencer_name(sequencer, all[i]))) {
-            return all[i];
-        }
-    }
-    return NULL;
-}
-
 /* ---- what a key is now ---- */
 
 static struct overlay_slot *overlay_find(struct sequencer *sequencer,
@@ -49,8 +36,8 @@ static struct overlay_slot *overlay_find(struct sequencer *sequencer,
     uint64_t hash = str_hash(name) ^ (str_hash(ns) * 31) ^ resource->id;
     for (size_t i = hash;; i++) {
         struct overlay_slot *slot = &sequencer->overlay[i % OVERLAY_SLOTS];
-        if (slot->batch != sequencer->batch ||
-            (slot->resource == resource && str_eq(slot->name, name) && str_eq(slot->ns, ns))) {
+        if (slot->batch != sequencer->batch || (slot->resource->id == resource->id &&
+                                                str_eq(slot->name, name) && str_eq(slot->ns, ns))) {
             return slot;
         }
     }
@@ -381,30 +368,6 @@ void sequencer_submit(struct sequencer *sequencer, struct write *write)
 
 /* ---- start and end ---- */
 
-static int load_row(void *ctx, const struct store_row *row, struct err *err)
-{
-    struct sequencer *sequencer = ctx;
-    if (!str_eq(sequencer->loaded_name, row->resource)) {
-        const struct api_resource *resource = sequencer_resource(sequencer, row->resource);
-        if (resource == NULL) {
-            return err_set(err, ERR_UNSUPPORTED,
-                           "the store holds %.*s, which this program does not know",
-                           STR_ARG(row->resource));
-        }
-        sequencer->loaded = resource;
-        sequencer->loaded_name = str_of(sequencer_name(sequencer, resource));
-    }
-    struct object *object = NULL;
-    int rc = object_load(sequencer->loaded, row->value, row->revision, &object, err);
-    if (rc != 0) {
-        return err_wrap(err, "loading %.*s %.*s/%.*s", STR_ARG(row->resource), STR_ARG(row->ns),
-                        STR_ARG(row->name));
-    }
-    sequencer->live_bytes += object->n;
-    cache_load(sequencer->cache, object);
-    return 0;
-}
-
 static void read_for_cache(void *ctx, struct history_read *read)
 {
     sequencer_read_history(ctx, read);
@@ -424,7 +387,7 @@ int sequencer_new(struct loop *loop, struct store *store, struct cache *cache,
     list_init(&sequencer->backups);
     list_init(&sequencer->task.link);
     sequencer->task.run = step;
-    int rc = store->ops->load(store, load_row, sequencer, err);
+    int rc = sequencer_load(sequencer, err);
     rc = rc != 0 ? rc : store->ops->status(store, &sequencer->status, err);
     if (rc != 0) {
         sequencer_free(sequencer);

@@ -89,9 +89,10 @@ struct history_read {
     struct {
         struct cache_event *items;
         size_t count, cap;
-    } events;         /* references owned by the reader; state: type ADDED */
-    struct task task; /* private */
-    struct list link; /* private */
+    } events;                        /* references owned by the reader; state: type ADDED */
+    const struct api_resource *held; /* private: reference, until history_read_done */
+    struct task task;                /* private */
+    struct list link;                /* private */
 };
 void sequencer_read_history(struct sequencer *sequencer, struct history_read *read);
 void history_read_done(struct history_read *read); /* drops the references */

@@ -17,6 +17,8 @@ static void read_task(struct task *task)
 
 void sequencer_read_history(struct sequencer *sequencer, struct history_read *read)
 {
+    schema_ref(read->resource);
+    read->held = read->resource;
     list_init(&read->link);
     list_init(&read->task.link);
     read->task.run = read_task;
@@ -33,6 +35,8 @@ void history_read_done(struct history_read *read)
         object_unref(it->previous);
     }
     vec_done(&read->events);
+    schema_unref(read->held);
+    read->held = NULL;
 }
 
 static int collect_row(void *ctx, const struct store_row *row, struct err *err)

@@ -59,9 +59,7 @@ struct sequencer {
     } changes;
     struct {
         VEC_OF(char *);
-    } names;                           /* of resources in the store, by id */
-    const struct api_resource *loaded; /* the last that load() saw */
-    struct str loaded_name;
+    } names; /* of resources in the store, by id */
     /* upkeep */
     int64_t history_ns;
     uint64_t live_bytes, compact_to;
@@ -77,9 +75,11 @@ struct sequencer {
 /* sequencer.c */
 void sequencer_wake(struct sequencer *sequencer); /* any thread */
 const char *sequencer_name(struct sequencer *sequencer, const struct api_resource *resource);
-const struct api_resource *sequencer_resource(struct sequencer *sequencer, struct str name);
 /* After a commit or a compaction. */
 void sequencer_note_status(struct sequencer *sequencer, int rc, const struct err *error);
+/* sequencer_load.c: the store's rows into the cache, and the kinds that they define into its
+ * registry. */
+int sequencer_load(struct sequencer *sequencer, struct err *err);
 /* sequencer_history.c: one read, if there is one. */
 void sequencer_step_read(struct sequencer *sequencer);
 /* sequencer_upkeep.c: one step of a backup and of a compaction; whether more is to do. */

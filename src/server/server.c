@@ -8,6 +8,7 @@
 #include "server/authn/authn.h"
 #include "server/authz/authz.h"
 #include "server/bootstrap/bootstrap.h"
+#include "server/custom/definitions.h"
 #include "server/http/connection.h"
 #include "server/info/info.h"
 #include "server/server_int.h"
@@ -103,6 +104,7 @@ int server_new(const struct server_options *options, struct server **ret_server,
     server->authz = authz_new(server);
     server->reverse = reverse_new(server);
     server->upkeep = upkeep_new(server);
+    server->definitions = definitions_new(server);
     int code = admission_settings_new(&server->options, &server->arena, &server->admission, err);
     code = code < 0 ? code : addresses_new(server, &server->addresses, err);
     if (code < 0) {
@@ -118,6 +120,7 @@ void server_free(struct server *server)
     if (server == NULL) {
         return;
     }
+    definitions_free(server->definitions);
     upkeep_free(server->upkeep);
     reverse_free(server->reverse);
     addresses_free(server->addresses);
@@ -159,7 +162,8 @@ void server_start(struct server *server, void (*on_ready)(void *ctx, const struc
     struct err err = ERR_INIT;
     *starting = (struct starting){server, on_ready, ctx};
     if (authz_start(server->authz, &err) < 0 || addresses_start(server->addresses, &err) < 0 ||
-        upkeep_start(server->upkeep, &err) < 0) {
+        upkeep_start(server->upkeep, &err) < 0 ||
+        definitions_start(server->definitions, &err) < 0) {
         bootstrapped(starting, &err);
         return;
     }

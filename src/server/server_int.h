@@ -17,6 +17,7 @@ struct reverse;
 struct upkeep;
 struct documents;
 struct admission_settings;
+struct definitions;
 
 /* Resources that the server itself asks for, looked up once. NULL when not in the schema. */
 struct known_resources {
@@ -56,6 +57,7 @@ struct server {
     struct reverse *reverse;
     struct upkeep *upkeep;
     struct documents *documents;
+    struct definitions *definitions;
     struct {
         VEC_OF(struct endpoint);
     } endpoints;

@@ -24,6 +24,7 @@ and zero differ. Order of fields is the order on output. Words:
     default JSON      static default         enum A|B    allowed values ("" is empty, _ is a space)
     wire(FORM)        protobuf has a message for these forms of JSON: schema-or-array, schema-or-bool,
                       schema-or-strings, where a schema is the type around
+    lenient           a value of another type is kept as it is, for validation to judge
 
     resource pods Pod namespaced|cluster [served] [virtual]
       singular S / short A B / categories C / verbs V... / subresource NAME [pkg.Kind] VERBS...
@@ -216,7 +217,7 @@ def parse_words(rest):
         match = re.match(r"(default) (\"(?:[^\"\\]|\\.)*\"|[\[{].*?[\]}](?= |$)|\S+)\s*(.*)$", rest) or \
             re.match(r"(enum) (\S+)\s*(.*)$", rest) or \
             re.match(r"(map|merge|wire)\(([^)]*)\)\s*(.*)$", rest) or \
-            re.match(r"(required|keep|atomic|set|merge|retain-keys|replace)()(?= |$)\s*(.*)$", rest)
+            re.match(r"(required|keep|atomic|set|merge|retain-keys|replace|lenient)()(?= |$)\s*(.*)$", rest)
         if match is None:
             raise SchemaError("unknown word in " + rest)
         words[match[1]] = match[2]

@@ -94,6 +94,8 @@ class Tables:
             flags.append("API_PATCH_MERGE")
         if "replace" in words:
             flags.append("API_PATCH_REPLACE")
+        if "lenient" in words:
+            flags.append("API_LENIENT")
         if field.type == "object":
             flags.append("API_EMBEDDED_OBJECT")
         return " | ".join(flags) or "0"

@@ -93,8 +93,8 @@ static int prepare(struct request *request, const struct http_request *http,
     struct err err = ERR_INIT;
     struct arena *arena = &request->arena;
     struct str query = str_copy_in(arena, http->query);
-    int routed = route_parse(arena, http->method, str_copy_in(arena, http->path), query,
-                             &request->route, &err);
+    int routed = route_parse(arena, cache_registry(request->server->cache), http->method,
+                             str_copy_in(arena, http->path), query, &request->route, &err);
     bool open = routed == 0 && request->route.resource == NULL && info_needs_nobody(request);
     if (!request->identity->authenticated && !open) {
         return failure_set(failure, &request->arena, ERR_UNAUTHORIZED, "Unauthorized");

@@ -1,9 +1,14 @@
-/* discovery.c: discovery and OpenAPI documents over HTTP. Documents of the built-in kinds never
- * change: each is made once, when first asked for, and kept. */
+/* discovery.c: discovery and OpenAPI documents over HTTP.
+ *
+ * A document is made when first asked for, and kept with the stamp of what it was made from: the
+ * definitions of custom kinds that it can mention (none for most groups). When the stamp is another
+ * one, it is made anew; whoever is still sending the old bytes holds them by a reference.
+ */
 #include "api/discovery.h"
 
 #include <stdlib.h>
 
+#include "api/custom/custom.h"
 #include "api/openapi.h"
 #include "server/http/accept.h"
 #include "server/info/info.h"
@@ -11,12 +16,22 @@
 
 struct documents {
     pthread_mutex_t mutex;
-    struct map made; /* key -> struct document */
+    struct map made;   /* key -> struct document */
+    struct map hashes; /* "GROUP/VERSION" of built-in kinds alone -> hex text, heap */
 };
 struct document {
+    struct shared shared;
     char *bytes;
     size_t size;
+    uint64_t stamp;
 };
+
+static void document_drop(struct shared *shared)
+{
+    struct document *document = container_of(shared, struct document, shared);
+    free(document->bytes);
+    free(document);
+}
 
 struct documents *documents_new(void)
 {
@@ -31,38 +46,77 @@ void documents_free(struct documents *documents)
         return;
     }
     MAP_EACH (it, &documents->made) {
-        struct document *document = it->value;
-        free(document->bytes);
-        free(document);
+        shared_unref(&((struct document *)it->value)->shared);
+    }
+    MAP_EACH (it, &documents->hashes) {
+        free(it->value);
     }
     map_done(&documents->made);
+    map_done(&documents->hashes);
     pthread_mutex_destroy(&documents->mutex);
     free(documents);
 }
 
-typedef int make_fn(const struct request *request, struct buf *out, struct err *err);
+struct making { /* of one document */
+    const struct request *request;
+    const struct registry_view *view;
+    struct api_catalog catalog;
+};
+typedef int make_fn(const struct making *making, struct buf *out, struct err *err);
 
-/* Documents live as long as the server, so the view stays good. */
-static int document_get(struct request *request, struct str key, make_fn *make,
-                        struct str *ret_text, struct err *err)
+/* Of the definitions in a group, or of all when there is none. */
+static uint64_t stamp_of(const struct registry_view *view, struct str group)
 {
-    struct documents *documents = request->server->documents;
+    uint64_t stamp = 0;
+    for (size_t i = 0; i < view->definition_count; i++) {
+        const struct definition *it = view->definitions[i];
+        if (group.p == NULL || str_is(group, it->storage->group)) {
+            stamp += (it->digest | 1) * 0x9e3779b97f4a7c15ULL;
+        }
+    }
+    return stamp;
+}
+
+/* The group that a path is about: /apis/GROUP..., /openapi/v3/apis/GROUP/VERSION; the core group;
+ * STR_NONE: all of them. */
+static struct str group_of(struct str path)
+{
+    struct str rest = str_starts(path, STR("/openapi/v3/")) ? str_from(path, 11) : path;
+    if (str_starts(rest, STR("/api/")) && rest.n > 5) {
+        return STR("");
+    }
+    if (str_starts(rest, STR("/apis/")) && rest.n > 6) {
+        struct str ignored;
+        return str_cut(str_from(rest, 6), '/', &ignored);
+    }
+    return STR_NONE;
+}
+
+/* A reference; the mutex is held while a document is made, so that it is made once. */
+static struct document *document_get(const struct making *making, struct str key, make_fn *make,
+                                     struct err *err)
+{
+    struct documents *documents = making->request->server->documents;
+    uint64_t stamp = stamp_of(making->view, group_of(making->request->route.path));
     pthread_mutex_lock(&documents->mutex);
     struct document *found = map_get(&documents->made, key);
-    if (found == NULL) {
+    if (found == NULL || found->stamp != stamp) {
         struct buf out BUF_CLEANUP = BUF_INIT;
-        int code = make(request, &out, err);
-        if (code < 0) {
+        struct document *old = found;
+        if (make(making, &out, err) < 0) {
             pthread_mutex_unlock(&documents->mutex);
-            return code;
+            return NULL;
         }
         found = mem_new(struct document);
+        shared_init(&found->shared, document_drop);
         found->bytes = buf_take(&out, &found->size);
+        found->stamp = stamp;
         map_set(&documents->made, key, found);
+        shared_unref(old != NULL ? &old->shared : NULL);
     }
+    atomic_fetch_add(&found->shared.refs, 1);
     pthread_mutex_unlock(&documents->mutex);
-    *ret_text = str_at(found->bytes, found->size);
-    return 0;
+    return found;
 }
 
 static void serve(struct request *request, const char *variant, const char *content_type,
@@ -70,28 +124,33 @@ static void serve(struct request *request, const char *variant, const char *cont
 {
     struct err err = ERR_INIT;
     struct failure failure;
-    struct str text = STR_NONE;
     char *key = arena_printf(&request->arena, "%s%.*s", variant, STR_ARG(request->route.path));
-    if (document_get(request, str_of(key), make, &text, &err) < 0) {
+    struct registry_view *view = registry_view(cache_registry(request->server->cache));
+    struct making making = {request, view, view->catalog};
+    struct document *document = document_get(&making, str_of(key), make, &err);
+    registry_view_unref(view);
+    if (document == NULL) {
         failure_set(&failure, &request->arena, ERR_NOT_FOUND,
                     "the server could not find the requested resource");
         request_fail(request, &failure);
         return;
     }
     struct buf bytes = BUF_INIT;
-    buf_str(&bytes, text);
+    buf_str(&bytes, str_at(document->bytes, document->size));
+    shared_unref(&document->shared);
     request_answer_bytes(request, 200, content_type, &bytes);
     buf_done(&bytes);
 }
 
 /* ---- discovery ---- */
 
-static int make_root(const struct request *request, struct buf *out, struct err *err)
+static int make_root(const struct making *making, struct buf *out, struct err *err)
 {
-    struct api_group_version versions[128];
-    size_t count = catalog_versions(catalog_builtin(), versions, 128);
+    size_t count = catalog_versions(making->catalog, NULL, 0);
+    struct api_group_version *versions MEM_CLEANUP = mem_array(struct api_group_version, count + 1);
+    catalog_versions(making->catalog, versions, count);
     buf_addz(out, "{\"paths\":[\"/api\",\"/api/v1\",\"/apis\"");
-    for (size_t i = 0; i < count && i < 128; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (versions[i].group[0] != '\0') {
             buf_printf(out, ",\"/apis/%s/%s\"", versions[i].group, versions[i].version);
         }
@@ -101,17 +160,18 @@ static int make_root(const struct request *request, struct buf *out, struct err 
     return 0;
 }
 
-static int make_aggregated(const struct request *request, struct buf *out, struct err *err)
+static int make_aggregated(const struct making *making, struct buf *out, struct err *err)
 {
-    bool core = str_starts(request->route.path, STR("/api")) &&
-                !str_starts(request->route.path, STR("/apis"));
-    discovery_aggregated(catalog_builtin(), core, out);
+    bool core = str_starts(making->request->route.path, STR("/api")) &&
+                !str_starts(making->request->route.path, STR("/apis"));
+    discovery_aggregated(making->catalog, core, out);
     return 0;
 }
 
-static int make_legacy(const struct request *request, struct buf *out, struct err *err)
+static int make_legacy(const struct making *making, struct buf *out, struct err *err)
 {
     struct str rest = STR_NONE;
+    const struct request *request = making->request;
     struct str path = request->route.path;
     if (path.p[path.n - 1] == '/') {
         path.n--;
@@ -126,15 +186,15 @@ static int make_legacy(const struct request *request, struct buf *out, struct er
         return 0;
     }
     if (str_is(path, "/apis")) {
-        discovery_groups(catalog_builtin(), out);
+        discovery_groups(making->catalog, out);
         return 0;
     }
     if (str_starts(path, STR("/api/"))) {
-        return discovery_resources(catalog_builtin(), STR(""), str_from(path, 5), out, err);
+        return discovery_resources(making->catalog, STR(""), str_from(path, 5), out, err);
     }
     struct str group = str_cut(str_from(path, 6), '/', &rest);
-    return rest.p == NULL ? discovery_group(catalog_builtin(), group, out, err)
-                          : discovery_resources(catalog_builtin(), group, rest, out, err);
+    return rest.p == NULL ? discovery_group(making->catalog, group, out, err)
+                          : discovery_resources(making->catalog, group, rest, out, err);
 }
 
 void info_discovery(struct request *request)
@@ -158,37 +218,66 @@ void info_discovery(struct request *request)
 
 /* ---- OpenAPI ---- */
 
-static int make_v2(const struct request *request, struct buf *out, struct err *err)
+static int make_v2(const struct making *making, struct buf *out, struct err *err)
 {
-    openapi_v2(catalog_builtin(), out);
+    openapi_v2(making->catalog, out);
     return 0;
 }
 
-static int make_v2_protobuf(const struct request *request, struct buf *out, struct err *err)
+static int make_v2_protobuf(const struct making *making, struct buf *out, struct err *err)
 {
-    openapi_v2_protobuf(catalog_builtin(), out);
+    openapi_v2_protobuf(making->catalog, out);
     return 0;
 }
 
-static int make_v3_index(const struct request *request, struct buf *out, struct err *err)
+/* Documents of groups with custom kinds are named by what they are made from: to make them all for
+ * an index would take long. */
+static bool hash_of(void *ctx, const struct api_group_version *version,
+                    char ret_hex[OPENAPI_HASH_SIZE])
 {
-    openapi_v3_index(catalog_builtin(), out);
+    const struct making *making = ctx;
+    struct map *hashes = &making->request->server->documents->hashes;
+    uint64_t stamp = stamp_of(making->view, str_of(version->group));
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    char *name MEM_CLEANUP = mem_printf("%s/%s", version->group, version->version);
+    const char *known = stamp == 0 ? map_get(hashes, str_of(name)) : NULL;
+    if (known != NULL) {
+        memcpy(ret_hex, known, OPENAPI_HASH_SIZE);
+        return true;
+    }
+    if (stamp == 0 && openapi_v3(making->catalog, str_of(version->group), str_of(version->version),
+                                 &text, NULL) != 0) {
+        return false;
+    }
+    if (stamp != 0) {
+        buf_printf(&text, "%s %llx", name, (unsigned long long)stamp);
+    }
+    openapi_hash(buf_view(&text), ret_hex);
+    if (stamp == 0) {
+        map_set(hashes, str_of(name), mem_dupz(ret_hex));
+    }
+    return true;
+}
+
+static int make_v3_index(const struct making *making, struct buf *out, struct err *err)
+{
+    openapi_v3_index(making->catalog, hash_of, (void *)(uintptr_t)making, out);
     return 0;
 }
 
-static int make_v3(const struct request *request, struct buf *out, struct err *err)
+static int make_v3(const struct making *making, struct buf *out, struct err *err)
 {
-    struct str rest = str_from(request->route.path, strlen("/openapi/v3/"));
+    struct str rest = str_from(making->request->route.path, strlen("/openapi/v3/"));
     struct str version = STR_NONE;
     struct str root = str_cut(rest, '/', &version);
     if (str_is(root, "api")) {
-        return openapi_v3(catalog_builtin(), STR(""), version, out, err);
+        return openapi_v3(making->catalog, STR(""), version, out, err);
     }
     if (!str_is(root, "apis")) {
         return err_set(err, ERR_NOT_FOUND, "no such document");
     }
     struct str group = str_cut(version, '/', &version);
-    return openapi_v3(catalog_builtin(), group, version, out, err);
+    return openapi_v3(making->catalog, group, version, out, err);
 }
 
 void info_openapi(struct request *request)

@@ -1,10 +1,12 @@
 /* scale.c: the scale subresource: spec.replicas and the selector of whatever has replicas, as one
  * small kind (autoscaling/v1 Scale). */
+#include "api/custom/custom.h"
 #include "api/patch.h"
 #include "server/server_int.h"
 #include "server/subresource/subresource.h"
 #include "server/verb/verb.h"
 #include "server/write/pipeline.h"
+#include "server/write/version.h"
 
 struct scaling {
     struct change change;
@@ -44,8 +46,28 @@ static struct str selector_text(struct arena *arena, const struct val *selector)
     return str_copy_in(arena, buf_view(&out));
 }
 
-static struct val *scale_of(struct arena *arena, const struct val *object, uint64_t revision)
+/* Where the numbers are: a custom kind says so itself. */
+static const struct str spec_path[] = {{"spec", 4}, {"replicas", 8}, {NULL, 0}};
+static const struct str status_path[] = {{"status", 6}, {"replicas", 8}, {NULL, 0}};
+
+static struct str selector_of(struct arena *arena, const struct api_resource *resource,
+                              const struct val *object)
 {
+    if (resource->custom == NULL) {
+        return selector_text(arena, val_path(object, "spec.selector"));
+    }
+    const struct str *path = resource->custom->label_selector;
+    return path != NULL ? val_text(custom_path(object, path)) : STR_NONE;
+}
+
+static struct val *scale_of(struct arena *arena, const struct api_resource *resource,
+                            const struct val *object, uint64_t revision)
+{
+    const struct custom *custom = resource->custom;
+    const struct val *wanted =
+        custom_path(object, custom != NULL ? custom->spec_replicas : spec_path);
+    const struct val *there =
+        custom_path(object, custom != NULL ? custom->status_replicas : status_path);
     static const char *const kept[] = {"name", "namespace", "uid", "creationTimestamp"};
     struct val *scale = val_new(arena, VAL_OBJECT);
     val_set_text(arena, scale, STR("kind"), STR("Scale"));
@@ -62,9 +84,9 @@ static struct val *scale_of(struct arena *arena, const struct val *object, uint6
                  str_of(arena_printf(arena, "%llu", (unsigned long long)revision)));
     struct val *spec = val_set(scale, STR("spec"), val_new(arena, VAL_OBJECT));
     struct val *status = val_set(scale, STR("status"), val_new(arena, VAL_OBJECT));
-    val_set_int(arena, spec, STR("replicas"), val_int(val_path(object, "spec.replicas"), 0));
-    val_set_int(arena, status, STR("replicas"), val_int(val_path(object, "status.replicas"), 0));
-    struct str selector = selector_text(arena, val_path(object, "spec.selector"));
+    val_set_int(arena, spec, STR("replicas"), val_int(wanted, 0));
+    val_set_int(arena, status, STR("replicas"), val_int(there, 0));
+    struct str selector = selector_of(arena, resource, object);
     if (selector.n > 0) {
         val_set_text(arena, status, STR("selector"), selector);
     }
@@ -73,9 +95,10 @@ static struct val *scale_of(struct arena *arena, const struct val *object, uint6
 
 static void answer(struct request *request, struct object *object)
 {
-    const struct val *value = object_decode(object, &request->arena);
+    const struct val *value = version_decode(&request->arena, request->route.resource, object);
     struct buf out = BUF_INIT;
-    codec_write(scale_type(), scale_of(&request->arena, value, object->revision), &out);
+    codec_write(scale_type(),
+                scale_of(&request->arena, request->route.resource, value, object->revision), &out);
     object_unref(object);
     request_answer_bytes(request, 200, "application/json", &out);
     buf_done(&out);
@@ -121,7 +144,8 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
     struct val *old = pipeline_decode(change, current);
     struct val *scale = scaling->body;
     if (scaling->request->route.verb == VERB_PATCH) {
-        int code = patched(scaling, scale_of(arena, old, current->revision), &scale, failure);
+        int code = patched(scaling, scale_of(arena, change->resource, old, current->revision),
+                           &scale, failure);
         if (code < 0) {
             return code;
         }
@@ -137,7 +161,12 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
     if (version.n == 0) {
         val_unset(meta, STR("resourceVersion"));
     }
-    val_set_int(arena, val_make_object(arena, next, STR("spec")), STR("replicas"), replicas);
+    const struct custom *custom = change->resource->custom;
+    if (!custom_path_set(arena, next, custom != NULL ? custom->spec_replicas : spec_path,
+                         val_new_int(arena, replicas))) {
+        return failure_set(failure, arena, ERR_INTERNAL,
+                           "the path of the replicas leads through something else");
+    }
     return pipeline_update(scaling->request, change, next, old, current, ret_plan, failure);
 }
 

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 struct page {
-    const struct api_resource *resource;
+    unsigned id;               /* of the resource */
     struct snapshot *snapshot; /* NULL: free */
     uint64_t revision;
     int64_t put_ns;
@@ -51,7 +51,7 @@ void pages_put(struct pages *pages, const struct api_resource *resource, struct 
         }
     }
     struct snapshot *old = place->snapshot;
-    *place = (struct page){resource, snapshot, snapshot_revision(snapshot), now_mono_ns};
+    *place = (struct page){resource->id, snapshot, snapshot_revision(snapshot), now_mono_ns};
     pthread_mutex_unlock(&pages->mutex);
     if (old != NULL) {
         snapshot_release(old);
@@ -65,7 +65,7 @@ struct snapshot *pages_take(struct pages *pages, const struct api_resource *reso
     pthread_mutex_lock(&pages->mutex);
     for (size_t i = 0; i < PAGES_MAX && found == NULL; i++) {
         struct page *it = &pages->items[i];
-        if (it->snapshot != NULL && it->resource == resource && it->revision == revision) {
+        if (it->snapshot != NULL && it->id == resource->id && it->revision == revision) {
             found = it->snapshot;
             it->snapshot = NULL;
         }

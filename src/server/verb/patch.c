@@ -151,6 +151,14 @@ void verb_patch(struct request *request)
     }
     struct patching *patching = arena_new(&request->arena, struct patching);
     patching->request = request;
+    if (request->body_format == BODY_STRATEGIC_PATCH && request->route.resource->custom != NULL) {
+        failure_set(&failure, &request->arena, ERR_MEDIA_TYPE,
+                    "the body of the request was in an unknown format - accepted media types "
+                    "include: application/json-patch+json, application/merge-patch+json, "
+                    "application/apply-patch+yaml");
+        request_fail(request, &failure);
+        return;
+    }
     if (patch_body(request, &patching->patch, &failure) < 0) {
         request_fail(request, &failure);
         return;

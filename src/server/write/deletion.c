@@ -193,6 +193,12 @@ int deletion_plan(struct change *change, struct object *current, struct plan *re
     struct val *meta = val_get(object, "metadata");
     bool dying = !val_absent(val_get(meta, "deletionTimestamp"));
     int64_t before = val_int(val_get(meta, "deletionGracePeriodSeconds"), 0);
+    if (change->resource->ops->prepare_delete != NULL) {
+        struct api_context ctx = {.arena = &change->arena,
+                                  .now_wall_ns = clock_wall(loop_clock(change->loop)),
+                                  .subresource = ""};
+        change->resource->ops->prepare_delete(&ctx, object);
+    }
     set_propagation(deletion, meta);
     int64_t grace = grace_of(deletion, object);
     if (dying && grace >= before) {

@@ -3,6 +3,7 @@
  * here waits; admission that must wait sets request->retry_ns and fails. */
 #include "server/write/pipeline.h"
 
+#include "api/custom/custom.h"
 #include "api/managed/reset.h"
 #include "base/failpoint.h"
 #include "server/admission/admission.h"
@@ -159,6 +160,11 @@ int pipeline_create(struct request *request, struct change *change, struct val *
 {
     struct arena *arena = &change->arena;
     struct val *meta = val_make_object(arena, object, STR("metadata"));
+    const struct custom *custom = change->resource->custom;
+    if (custom != NULL && atomic_load(&custom->definition->terminating)) {
+        return failure_set(failure, arena, ERR_METHOD,
+                           "create not allowed while custom resource definition is terminating");
+    }
     int code = check_namespace(request, change, meta, failure);
     if (code < 0) {
         return code;

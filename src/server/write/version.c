@@ -1,6 +1,7 @@
 /* version.c: conversion between the versions of a kind. */
 #include "server/write/version.h"
 
+#include "api/custom/custom.h"
 #include "api/kinds/policy/autoscaler.h"
 #include "server/request.h"
 
@@ -48,6 +49,9 @@ static void retype(struct arena *arena, const struct api_resource *resource, str
     val_set_text(arena, value, STR("apiVersion"),
                  api_version_text(arena, resource->group, resource->version));
     codec_apply_schema(arena, resource->type, value, CODEC_IGNORE, NULL, NULL);
+    if (resource->custom != NULL) {
+        custom_default(arena, resource->custom, value);
+    }
 }
 
 static bool is_autoscaler(const struct api_resource *resource)
@@ -94,7 +98,7 @@ static struct val *to_store(struct arena *arena, const struct api_resource *reso
 static struct val *from_store(struct arena *arena, const struct api_resource *resource,
                               struct val *value)
 {
-    if (resource->storage == resource) {
+    if (resource->storage == resource && resource->custom == NULL) {
         return value;
     }
     value = converted(arena, resource, value, false);

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct failure failure;
     struct query_options options;
     struct list_token token;
-    if (route_parse(&arena, method, path, query, &route, &err) == 0) {
+    if (route_parse(&arena, NULL, method, path, query, &route, &err) == 0) {
         check_route(&route);
         struct request request = {.route = route};
         accept_read(&request, accept_text);

@@ -94,8 +94,8 @@ static void index_names_all_documents(void **state)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     struct buf out BUF_CLEANUP = BUF_INIT, again BUF_CLEANUP = BUF_INIT;
-    openapi_v3_index(catalog_builtin(), &out);
-    openapi_v3_index(catalog_builtin(), &again);
+    openapi_v3_index(catalog_builtin(), NULL, NULL, &out);
+    openapi_v3_index(catalog_builtin(), NULL, NULL, &again);
     assert_string_equal(out.p, again.p);
     struct val *paths = val_get(parsed(&arena, &out), "paths");
     struct str url = val_text(val_get(val_get(paths, "apis/apps/v1"), "serverRelativeURL"));

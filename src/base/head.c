@@ -1,4 +1,4 @@
-/* snapshot_head.c: how readers take a reference to what the writer may swap at any moment, without
+/* head.c: how readers take a reference to what the writer may swap at any moment, without
  * a lock: the pointer and a count of readers in passing share one word (user addresses have 47
  * bits).
  *
@@ -8,7 +8,7 @@
  * between reading its address and counting on it, and the count in the word stays at the number of
  * readers that are in passing at one moment (65,535 at most).
  */
-#include "server/cache_int.h"
+#include "base/head.h"
 
 static const uint64_t one_reader = 1ULL << 48, pointer_mask = (1ULL << 48) - 1;
 
