@@ -9,11 +9,11 @@
  */
 #include <stdlib.h>
 
+#include "api/node_fit.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "client/owners.h"
 #include "client/recorder.h"
-#include "controllers/node_fit.h"
 #include "controllers/pods.h"
 #include "controllers/table_int.h"
 

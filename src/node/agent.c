@@ -71,6 +71,7 @@ static void entry_free(struct pod_entry *entry)
     free(entry->pid_ns_path);
     free(entry->ipc_ns_path);
     free(entry->shm_path);
+    free(entry->runtime_program);
     free(entry);
 }
 
@@ -136,8 +137,10 @@ static void add_pod(struct agent *agent, struct pod_view *view)
     if (agent->records.count > 0) {
         entry_recover(entry);
     }
-    entry_tell_unsupported(entry);
-    pod_worker_start(entry->worker);
+    if (entry_admit(entry)) {
+        entry_tell_unsupported(entry);
+        pod_worker_start(entry->worker);
+    }
 }
 
 static void on_pod(void *ctx, struct object *old, struct object *now)
@@ -221,6 +224,8 @@ static void copy_options(struct agent *agent, const struct agent_options *o)
     agent->kubelet_port = o->kubelet_port != 0 ? o->kubelet_port : 10250;
     agent->kubelet_version = choose_str(o->kubelet_version, "v1.37.0+cox-" COX_VERSION);
     agent->labels = choose_str(o->labels, "");
+    agent->unsafe_sysctls = choose_str(o->unsafe_sysctls, "");
+    agent->runtime_handlers = choose_str(o->runtime_handlers, "");
     agent->mirrors = choose_str(o->registry_mirrors, "");
     agent->max_pods = o->max_pods > 0 ? o->max_pods : 110;
     agent->hardened = o->hardened;
@@ -433,6 +438,13 @@ static void watch(struct agent *agent)
     agent->informers = informers_new(agent->client);
     agent->services =
         informers_get(agent->informers, schema_resource(STR_NONE, STR("v1"), STR("services")));
+    char *own MEM_CLEANUP = mem_printf("metadata.name=%s", agent->node_name);
+    struct client_watch_options node = {.resource =
+                                            schema_resource(STR_NONE, STR("v1"), STR("nodes")),
+                                        .field_selector = str_of(own)};
+    agent->own_node = informers_get_filtered(agent->informers, &node);
+    agent->runtime_classes = informers_get(
+        agent->informers, schema_resource(STR("node.k8s.io"), STR("v1"), STR("runtimeclasses")));
     agent->pods = informers_get_filtered(agent->informers, &options);
     informer_handle(agent->pods, (struct informer_handler){.on_change = on_pod, .ctx = agent});
     informers_on_synced(agent->informers, on_synced, agent);
@@ -490,13 +502,14 @@ static void agent_free(struct agent *agent)
     image_store_free(agent->images);
     crun_free(agent->crun);
     arena_done(&agent->seccomp_arena);
-    char **texts[] = {&agent->node_name,   &agent->root_dir,        &agent->data_dir,
-                      &agent->run_dir,     &agent->log_dir,         &agent->cgroup_root,
-                      &agent->self_path,   &agent->memory_dir,      &agent->containers_dir,
-                      &agent->images_dir,  &agent->pull_netns_path, &agent->resolv_conf,
-                      &agent->node_ip,     &agent->pod_cidr,        &agent->api_host,
-                      &agent->cluster_dns, &agent->cluster_domain,  &agent->labels,
-                      &agent->mirrors,     &agent->kubelet_version};
+    char **texts[] = {&agent->node_name,       &agent->root_dir,        &agent->data_dir,
+                      &agent->run_dir,         &agent->log_dir,         &agent->cgroup_root,
+                      &agent->self_path,       &agent->memory_dir,      &agent->containers_dir,
+                      &agent->images_dir,      &agent->pull_netns_path, &agent->resolv_conf,
+                      &agent->node_ip,         &agent->pod_cidr,        &agent->api_host,
+                      &agent->cluster_dns,     &agent->cluster_domain,  &agent->labels,
+                      &agent->mirrors,         &agent->kubelet_version, &agent->unsafe_sysctls,
+                      &agent->runtime_handlers};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         free(*texts[i]);
     }

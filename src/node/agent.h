@@ -54,7 +54,9 @@ struct agent_options {
     struct str kubelet_version;             /* "v1.37.0" form; empty: a default */
     struct str cluster_dns, cluster_domain; /* empty: the network's */
     struct str labels;                      /* "a=b,c=d" put on the Node when it is made */
-    int max_pods;                           /* 0: 110 */
+    struct str unsafe_sysctls;   /* "kernel.msg*,net.core.somaxconn": allowed beyond the safe set */
+    struct str runtime_handlers; /* "NAME=PATH,...": programs for handlers of RuntimeClasses */
+    int max_pods;                /* 0: 110 */
     bool hardened; /* pids limit 1,024, RuntimeDefault seccomp, no NET_RAW, no_new_privs */
     bool insecure_loopback_registries; /* plain http to registries on 127.0.0.0/8 and names
                                           that end in .local or .test */

@@ -52,6 +52,7 @@ struct pod_entry {
     bool dead; /* freed when the last hold goes */
     struct pod_network network;
     bool attached;
+    char *runtime_program; /* of its RuntimeClass; NULL: the built-in one */
     char *pid_ns_path, *ipc_ns_path, *shm_path;
     pid_t pause_pid;
     struct {
@@ -85,7 +86,7 @@ struct agent {
     struct loop *loop;
     struct client *client;
     struct informers *informers; /* of the agent's own */
-    struct informer *pods, *services;
+    struct informer *pods, *services, *own_node, *runtime_classes;
     struct recorder *recorder;
     struct pod_network_ops network;
     bool has_network;
@@ -111,6 +112,7 @@ struct agent {
     char *node_name, *root_dir, *data_dir, *run_dir, *log_dir, *cgroup_root, *self_path;
     char *memory_dir, *containers_dir, *images_dir, *pull_netns_path, *resolv_conf, *node_ip,
         *pod_cidr;
+    char *unsafe_sysctls, *runtime_handlers;
     char *api_host, *kubelet_version, *cluster_dns, *cluster_domain, *labels, *mirrors;
     uint16_t api_port, kubelet_port;
     int max_pods;
@@ -134,6 +136,9 @@ void entry_hold(struct pod_entry *entry);
 void entry_release(struct pod_entry *entry); /* may free it */
 void entry_remove(struct pod_entry *entry);  /* out of the map; freed when nothing holds it */
 struct run *container_run(struct container *container);
+
+/* admit.c: false: the node does not take the pod, which is Failed now */
+bool entry_admit(struct pod_entry *entry);
 
 /* prepare.c: network, folders, volumes of a pod; their refresh; taking them down */
 void entry_prepare(struct pod_worker *worker);

@@ -425,6 +425,36 @@ static int attach_network(struct pod_entry *entry, struct err *err)
     return rc;
 }
 
+/* The program for the pod's RuntimeClass: by the class's handler and --runtime-handlers. */
+static int find_runtime(struct pod_entry *entry, struct err *err)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct agent *agent = entry->agent;
+    struct str name = val_text(val_get(entry->worker->view->spec, "runtimeClassName"));
+    const struct object *class =
+        name.n > 0 ? informer_get(agent->runtime_classes, STR_NONE, name) : NULL;
+    if (name.n == 0) {
+        return 0;
+    }
+    if (class == NULL) {
+        return err_set(err, ERR_NOT_FOUND, "RuntimeClass \"%.*s\" not found", STR_ARG(name));
+    }
+    struct str handler = val_text(val_get(object_decode(class, &arena), "handler"));
+    for (struct str rest = str_of(agent->runtime_handlers); rest.p != NULL && rest.n > 0;) {
+        struct str path, item = str_cut(rest, ',', &rest);
+        if (str_eq(str_trim(str_cut(item, '=', &path)), handler) && path.n > 0) {
+            free(entry->runtime_program);
+            entry->runtime_program = str_dup(str_trim(path));
+            return 0;
+        }
+    }
+    return str_is(handler, "crun") ? 0
+                                   : err_set(err, ERR_NOT_FOUND,
+                                             "failed to get sandbox runtime: no runtime for "
+                                             "\"%.*s\" is configured",
+                                             STR_ARG(handler));
+}
+
 void entry_prepare_continue(struct pod_entry *entry)
 {
     struct err err = ERR_INIT;
@@ -432,8 +462,12 @@ void entry_prepare_continue(struct pod_entry *entry)
         return;
     }
     entry->preparing = false;
-    if (attach_network(entry, &err) != 0) {
+    int rc = find_runtime(entry, &err);
+    if (rc == 0 && (rc = attach_network(entry, &err)) != 0) {
         err_wrap(&err, "failed to set up the pod's network");
+    }
+    if (rc != 0) {
+        err_wrap(&err, "Failed to create pod sandbox");
         entry_event(entry->worker, NULL, "Warning", "FailedCreatePodSandBox", err.message);
         pod_worker_prepared(entry->worker, "", &err);
         return;

@@ -144,7 +144,9 @@ static int add_volume_mounts(struct mounts *m, struct err *err)
             add_mount(m, str_copy_in(&s->arena, str_of(path)), val_text(val_get(it, "mountPath")),
                       val_bool(val_get(it, "readOnly"), false));
         struct str recursive = val_text(val_get(it, "recursiveReadOnly"));
-        mount->recursive_read_only = str_is(recursive, "Enabled");
+        mount->recursive_read_only =
+            str_is(recursive, "Enabled") ||
+            (str_is(recursive, "IfPossible") && spec_can_read_only_recursively());
         mount->propagation = str_is(propagation, "HostToContainer") ? "rslave"
                              : str_is(propagation, "Bidirectional") ? "rshared"
                                                                     : "rprivate";
@@ -312,6 +314,7 @@ static void start_work(struct job *job)
                                     .log_path = s->run->log_path,
                                     .layers_dir = image_store_layers_dir(s->entry->agent->images),
                                     .lower = lower_text(s),
+                                    .program = s->entry->runtime_program,
                                     .stdin_open = val_bool(val_get(s->spec, "stdin"), false),
                                     .stdin_once = val_bool(val_get(s->spec, "stdinOnce"), false),
                                     .tty = val_bool(val_get(s->spec, "tty"), false)};

@@ -62,9 +62,6 @@ void entry_tell_unsupported(struct pod_entry *entry)
     if (!val_bool(val_get(spec, "hostUsers"), true)) {
         add(&out, "hostUsers: false", STR_NONE);
     }
-    if (val_text(val_get(spec, "runtimeClassName")).n > 0) {
-        add(&out, "runtimeClassName (the node has one runtime)", STR_NONE);
-    }
     if (val_count(val_get(spec, "resourceClaims")) > 0) {
         add(&out, "resourceClaims", STR_NONE);
     }

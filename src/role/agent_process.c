@@ -153,6 +153,8 @@ static int open_agent(struct agent_process *p, struct err *err)
         .pod_cidr = cidr,
         .kubelet_port = (uint16_t)o->kubelet_port,
         .labels = buf_view(&labels),
+        .unsafe_sysctls = str_of(o->allowed_unsafe_sysctls),
+        .runtime_handlers = str_of(o->runtime_handlers),
         .max_pods = (int)o->max_pods,
         .hardened = o->hardened,
         .insecure_loopback_registries = o->insecure_registries,

@@ -19,6 +19,7 @@ struct options { /* texts are NUL ended and live until options_done; "" when not
     char *join;
     char *sim_gpu, *registry_mirrors;
     char *cgroup_root;
+    char *allowed_unsafe_sysctls, *runtime_handlers;
     char *log_level, *log_format;
     char *tls_san;
     char *bridge_address;

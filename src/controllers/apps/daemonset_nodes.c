@@ -2,10 +2,10 @@
  * difference. */
 #include <stdlib.h>
 
+#include "api/node_fit.h"
 #include "base/mem.h"
 #include "client/recorder.h"
 #include "controllers/apps/daemonset_int.h"
-#include "controllers/node_fit.h"
 
 enum { BURST = 250 };
 #define BACK_OFF_FIRST (1 * NS_PER_S)

@@ -3,8 +3,8 @@
  * The binding is four writes, each of which finds the next one's state: claimRef on the volume, its
  * phase, volumeName and annotations on the claim, its phase. A crash in between leaves a volume
  * that names the claim, and the next pass goes on there. */
+#include "api/node_fit.h"
 #include "client/recorder.h"
-#include "controllers/node_fit.h"
 #include "controllers/storage/binder_int.h"
 
 void binder_tell(struct binder *binder, struct object *about, const char *type, const char *reason,

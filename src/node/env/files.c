@@ -5,7 +5,11 @@ enum { SEARCH_MAX = 32, NAMESERVERS_MAX = 3, OPTIONS_MAX = 32 };
 
 struct str pod_hostname(const struct val *pod)
 {
-    struct str name = val_text(val_path(pod, "spec.hostname"));
+    struct str name = val_text(val_path(pod, "spec.hostnameOverride"));
+    if (name.n > 0) {
+        return name;
+    }
+    name = val_text(val_path(pod, "spec.hostname"));
     if (name.n == 0) {
         name = val_name(pod);
     }
@@ -20,7 +24,8 @@ struct str pod_hostname(const struct val *pod)
 
 static bool qualified(const struct val *pod, const struct pod_files_facts *facts)
 {
-    return val_text(val_path(pod, "spec.subdomain")).n > 0 && facts->cluster_domain.n > 0;
+    return val_text(val_path(pod, "spec.subdomain")).n > 0 && facts->cluster_domain.n > 0 &&
+           val_text(val_path(pod, "spec.hostnameOverride")).n == 0;
 }
 
 static void full_name(const struct val *pod, const struct pod_files_facts *facts, struct buf *out)

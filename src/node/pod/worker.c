@@ -185,6 +185,15 @@ void pod_worker_evict(struct pod_worker *worker, const char *reason, const char 
     pod_worker_step(worker);
 }
 
+void pod_worker_reject(struct pod_worker *worker, const char *reason, const char *message)
+{
+    snprintf(worker->reason, sizeof worker->reason, "%s", reason);
+    snprintf(worker->message, sizeof worker->message, "Pod was rejected: %s", message);
+    worker_event(worker, NULL, "Warning", reason, "%s", message);
+    worker->state = POD_FINISHED;
+    worker->ops->changed(worker);
+}
+
 /* ---- preparing ---- */
 
 static void on_prepare_again(struct timer *timer)

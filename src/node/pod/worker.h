@@ -121,6 +121,9 @@ void pod_worker_step(struct pod_worker *worker);
 /* Ends the pod for a reason of the node's (eviction, deadline); the object stays, as Failed. */
 void pod_worker_evict(struct pod_worker *worker, const char *reason, const char *message);
 
+/* Before start: the node does not take the pod. It is Failed for that reason. */
+void pod_worker_reject(struct pod_worker *worker, const char *reason, const char *message);
+
 /* code 0, or why not (retried with back-off; the message goes into an event). */
 void pod_worker_prepared(struct pod_worker *worker, const char *ip, const struct err *err);
 void pod_worker_torn_down(struct pod_worker *worker, const struct err *err);

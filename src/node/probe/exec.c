@@ -84,19 +84,19 @@ int exec_start(struct run *run, const struct exec_options *options,
     exec->pid_file = mem_printf("%s/exec-%s.pid", run->dir, hex);
     exec->id = mem_dupz(run->id);
     exec->mounts[0] = cgroup_hide_path();
-    exec->mounts[1] = agent->runtime.program(agent->runtime.ctx);
+    exec->mounts[1] = agent->runtime.program(agent->runtime.ctx, &arena, run->dir);
     exec->on_exit = on_exit;
     exec->ctx = ctx;
-    struct process_options child = {
-        .argv = agent->runtime.exec_argv(agent->runtime.ctx, &arena, run->id, "/proc/self/fd/3",
-                                         options->console_socket, exec->pid_file),
-        .stdin_fd = options->stdin_fd,
-        .stdout_fd = options->stdout_fd,
-        .stderr_fd = options->stderr_fd,
-        .new_session = true,
-        .new_mount_namespace = true,
-        .before_exec = enter_mounts,
-        .before_exec_arg = exec->mounts};
+    struct process_options child = {.argv = agent->runtime.exec_argv(
+                                        agent->runtime.ctx, &arena, run->id, run->dir,
+                                        "/proc/self/fd/3", options->console_socket, exec->pid_file),
+                                    .stdin_fd = options->stdin_fd,
+                                    .stdout_fd = options->stdout_fd,
+                                    .stderr_fd = options->stderr_fd,
+                                    .new_session = true,
+                                    .new_mount_namespace = true,
+                                    .before_exec = enter_mounts,
+                                    .before_exec_arg = exec->mounts};
     child.fds[0].ours = document;
     child.fds[0].theirs = 3;
     child.fd_count = 1;

@@ -33,6 +33,7 @@ struct crun {
     char *crun_path, *conmon_path, *state_dir, *hide, *root_arg;
 };
 
+#define PROGRAM_FILE "runtime" /* of a container whose program is not crun */
 enum { CREATE_TIMEOUT_MS = 120 * 1000, FIFO_TRIES = 2000 };
 
 struct crun *crun_new(const struct crun_options *options)
@@ -68,6 +69,15 @@ static int64_t read_number(const char *dir, const char *name)
         return -1;
     }
     return value;
+}
+
+/* The program of this container: what its folder names, else crun. */
+static const char *program_of(const struct crun *crun, struct arena *arena, const char *dir)
+{
+    char *path MEM_CLEANUP = mem_printf("%s/" PROGRAM_FILE, dir);
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    bool other = file_read(path, 4096, &text, NULL) == 0 && text.n > 0;
+    return other ? str_dup_in(arena, buf_view(&text)) : crun->crun_path;
 }
 
 static bool exists_in(const char *dir, const char *name)
@@ -157,19 +167,19 @@ static bool open_fifo(struct crun *crun, const char *id)
     return false;
 }
 
-static int start_created(struct crun *crun, const char *id, struct err *err)
+static int start_created(struct crun *crun, const char *id, const char *program, struct err *err)
 {
     if (open_fifo(crun, id)) {
         return 0;
     }
-    const char *argv[] = {crun->crun_path, crun->root_arg, "start", id, NULL};
+    const char *argv[] = {program, crun->root_arg, "start", id, NULL};
     struct spawn_options options = {.argv = argv,
                                     .stdin_fd = -1,
                                     .stdout_fd = -1,
                                     .stderr_fd = -1,
                                     .mount_namespace = true,
                                     .hide = crun->hide,
-                                    .seal = crun->crun_path};
+                                    .seal = program};
     struct buf output BUF_CLEANUP = BUF_INIT;
     int status;
     int rc = spawn_run(&options, 30000, &status, &output, err);
@@ -189,6 +199,7 @@ static int start_monitor(struct crun *crun, const struct runtime_create *create,
     char *root MEM_CLEANUP = mem_printf("--runtime-arg=%s", crun->root_arg);
     char *rootfs MEM_CLEANUP = mem_printf("%s/rootfs", create->dir);
     char *overlay MEM_CLEANUP = create->lower != NULL ? overlay_options(create) : NULL;
+    const char *program = create->program != NULL ? create->program : crun->crun_path;
     const char *argv[32] = {crun->conmon_path,
                             "--api-version",
                             "1",
@@ -197,7 +208,7 @@ static int start_monitor(struct crun *crun, const struct runtime_create *create,
                             "-u",
                             create->id,
                             "-r",
-                            crun->crun_path,
+                            program,
                             "-b",
                             create->dir,
                             "-p",
@@ -235,7 +246,7 @@ static int start_monitor(struct crun *crun, const struct runtime_create *create,
                                     .stderr_fd = -1,
                                     .mount_namespace = true,
                                     .hide = crun->hide,
-                                    .seal = crun->crun_path,
+                                    .seal = program,
                                     .overlay = overlay,
                                     .overlay_target = rootfs,
                                     .new_session = true};
@@ -255,11 +266,18 @@ static int start_monitor(struct crun *crun, const struct runtime_create *create,
     return rc;
 }
 
+static int keep_program(const struct runtime_create *create, struct err *err)
+{
+    char *path MEM_CLEANUP = mem_printf("%s/" PROGRAM_FILE, create->dir);
+    return file_write_quick(path, str_of(create->program), 0600, err);
+}
+
 static int crun_start(void *ctx, const struct runtime_create *create,
                       struct runtime_status *ret_status, struct err *err)
 {
     struct crun *crun = ctx;
     int rc = make_folders(create->dir, err);
+    rc = rc != 0 || create->program == NULL ? rc : keep_program(create, err);
     if (rc != 0) {
         return rc;
     }
@@ -277,7 +295,8 @@ static int crun_start(void *ctx, const struct runtime_create *create,
     close(sync[0]);
     FAILPOINT("node.runtime.after-create");
     if (rc == 0) {
-        rc = start_created(crun, create->id, err);
+        const char *program = create->program != NULL ? create->program : crun->crun_path;
+        rc = start_created(crun, create->id, program, err);
     }
     if (rc != 0) {
         return rc;
@@ -371,13 +390,13 @@ static int crun_remove(void *ctx, const char *id, const char *dir, const char *c
 }
 
 static const char *const *crun_exec_argv(void *ctx, struct arena *arena, const char *id,
-                                         const char *process_json_path, const char *console_socket,
-                                         const char *pid_file)
+                                         const char *dir, const char *process_json_path,
+                                         const char *console_socket, const char *pid_file)
 {
     struct crun *crun = ctx;
     const char **argv = arena_array(arena, const char *, 10);
     size_t n = 0;
-    argv[n++] = crun->crun_path;
+    argv[n++] = program_of(crun, arena, dir);
     argv[n++] = crun->root_arg;
     argv[n++] = "exec";
     if (console_socket != NULL) {
@@ -389,9 +408,9 @@ static const char *const *crun_exec_argv(void *ctx, struct arena *arena, const c
     return argv;
 }
 
-static const char *crun_program(void *ctx)
+static const char *crun_program(void *ctx, struct arena *arena, const char *dir)
 {
-    return ((struct crun *)ctx)->crun_path;
+    return program_of(ctx, arena, dir);
 }
 
 struct runtime_ops crun_ops(struct crun *crun)

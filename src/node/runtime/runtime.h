@@ -17,6 +17,7 @@ struct runtime_create {
     const char *id;       /* 64 hex digits */
     const char *dir;      /* absolute; made by the caller, holds config.json */
     const char *log_path; /* CRI log file; its folder exists */
+    const char *program;  /* instead of crun; NULL: crun. Kept in dir */
     const char *layers_dir;
     const char *lower; /* overlayfs lowerdir, names relative to layers_dir, top first */
     bool stdin_open, stdin_once, tty;
@@ -44,11 +45,12 @@ struct runtime_ops {
     int (*remove)(void *ctx, const char *id, const char *dir, const char *cgroup, struct err *err);
     /* argv (arena memory) of a program that runs `process_json_path` inside the container with our
      * stdio, exiting with its status. console_socket NULL: no terminal. */
-    const char *const *(*exec_argv)(void *ctx, struct arena *arena, const char *id,
+    const char *const *(*exec_argv)(void *ctx, struct arena *arena, const char *id, const char *dir,
                                     const char *process_json_path, const char *console_socket,
                                     const char *pid_file);
-    /* The program that exec_argv starts: sealed in the mount namespace it runs in. */
-    const char *(*program)(void *ctx);
+    /* The program that exec_argv starts (arena memory): sealed in the mount namespace it runs in.
+     */
+    const char *(*program)(void *ctx, struct arena *arena, const char *dir);
     void *ctx;
 };
 

@@ -7,11 +7,14 @@
 #include "node/runtime/spec.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "node/runtime/cgroup.h"
 
@@ -417,6 +420,11 @@ static int set_seccomp(struct writer *w, struct err *err)
     }
     val_set(w->linux_part, STR("seccomp"), seccomp_convert(w->a, document, w->capabilities));
     return 0;
+}
+
+bool spec_can_read_only_recursively(void)
+{
+    return syscall(SYS_mount_setattr, -1, "", 0, NULL, 0) == 0 || errno != ENOSYS;
 }
 
 static void set_sysctls(struct writer *w)

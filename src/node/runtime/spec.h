@@ -32,6 +32,8 @@ struct spec_input {
     uint64_t capability_mask;            /* what we have to give */
     bool cgroup_v2, hardened, tty;
 };
+/* Whether mounts can be made read-only with all below them (Linux 5.12). */
+bool spec_can_read_only_recursively(void);
 /* ERR_INVALID or ERR_UNSUPPORTED say what the container asks for that cannot be. */
 int spec_write(struct arena *arena, const struct spec_input *input, struct buf *out,
                struct err *err);

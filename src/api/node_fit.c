@@ -1,5 +1,5 @@
 /* Whether a pod may be on a node (node_fit.h). */
-#include "controllers/node_fit.h"
+#include "api/node_fit.h"
 
 bool toleration_covers(const struct val *toleration, const struct val *taint)
 {
