@@ -119,10 +119,10 @@ int main(int argc, char **argv)
     if (argc != 5) {
         return 2;
     }
-    double rate = atof(argv[3]);
-    long most = (long)(rate * atof(argv[4]));
+    double rate = strtod(argv[3], NULL);
+    long most = (long)(rate * strtod(argv[4], NULL));
     to.sin_family = AF_INET;
-    to.sin_port = htons((unsigned short)atoi(argv[2]));
+    to.sin_port = htons((unsigned short)strtoul(argv[2], NULL, 10));
     inet_pton(AF_INET, argv[1], &to.sin_addr);
     times = calloc((size_t)most + 1, sizeof *times);
     for (int i = 0; i < FLIGHT_MAX; i++) {
