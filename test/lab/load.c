@@ -114,15 +114,24 @@ static int by_time(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static long number(const char *text)
+{
+    long value = 0;
+    while (*text >= '0' && *text <= '9') {
+        value = value * 10 + (*text++ - '0');
+    }
+    return value;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 5) {
         return 2;
     }
-    double rate = strtod(argv[3], NULL);
-    long most = (long)(rate * strtod(argv[4], NULL));
+    double rate = (double)number(argv[3]);
+    long most = number(argv[3]) * number(argv[4]);
     to.sin_family = AF_INET;
-    to.sin_port = htons((unsigned short)strtoul(argv[2], NULL, 10));
+    to.sin_port = htons((unsigned short)number(argv[2]));
     inet_pton(AF_INET, argv[1], &to.sin_addr);
     times = calloc((size_t)most + 1, sizeof *times);
     for (int i = 0; i < FLIGHT_MAX; i++) {
