@@ -12,6 +12,8 @@ static const struct row rows[] = {
     {"*", "status", verb_get, NULL, verb_update, verb_patch, NULL},
     {"*", "scale", subresource_scale, NULL, subresource_scale, subresource_scale, NULL},
     {"namespaces", "finalize", NULL, NULL, verb_update, NULL, NULL},
+    {"pods", "ephemeralcontainers", verb_get, NULL, verb_update, verb_patch, NULL},
+    {"pods", "resize", verb_get, NULL, verb_update, verb_patch, NULL},
     {"pods", "binding", NULL, subresource_binding, NULL, NULL, NULL},
     {"pods", "eviction", NULL, subresource_eviction, NULL, NULL, NULL},
     {"pods", "log", subresource_node_proxy, NULL, NULL, NULL, NULL},

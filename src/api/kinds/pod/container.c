@@ -100,25 +100,45 @@ static void resize_check(struct field_errors *errors, const struct path *path,
     }
 }
 
-static void claims_check(struct field_errors *errors, const struct path *path,
-                         const struct val *claims, const struct val *spec)
+/* A claim is named once as a whole, or once for each of its requests. */
+static bool claim_is_repeated(const struct val *claims, const struct val *claim)
+{
+    struct str name = val_text(val_get(claim, "name"));
+    struct str request = val_text(val_get(claim, "request"));
+    for (const struct val *it = claims->child; it != claim; it = it->next) {
+        struct str other = val_text(val_get(it, "request"));
+        if (str_eq(val_text(val_get(it, "name")), name) &&
+            (other.n == 0 || request.n == 0 || str_eq(other, request))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void container_claims_check(struct field_errors *errors, const struct path *path,
+                            const struct val *claims, const struct val *spec)
 {
     uint32_t i = 0;
+    if (!check_length(errors, path, claims, LIST_LENGTH_MAX)) {
+        return;
+    }
     VAL_EACH (claim, claims) {
         struct str name = val_text(val_get(claim, "name"));
+        struct str request = val_text(val_get(claim, "request"));
         const struct path *at = AT_INDEX(path, i++);
-        if (val_find(val_get(spec, "resourceClaims"), "name", name) == NULL) {
+        if (name.n == 0) {
+            field_required(errors, at, "");
+        } else if (claim_is_repeated(claims, claim)) {
+            field_duplicate(errors, at, name);
+        }
+        if (name.n > 0 && request.n > 0) {
+            check_name(errors, AT(at, "request"), NAME_LABEL, request);
+        }
+        if (name.n == 0 || val_find(val_get(spec, "resourceClaims"), "name", name) == NULL) {
             field_error_add(errors, "FieldValueNotFound", path_text(errors, at),
                             "Not found: \"%.*s\": must be one of the names in "
                             "pod.spec.resourceClaims",
                             STR_ARG(name));
-        }
-        for (const struct val *it = claims->child; it != claim; it = it->next) {
-            if (str_eq(val_text(val_get(it, "name")), name) &&
-                str_eq(val_text(val_get(it, "request")), val_text(val_get(claim, "request")))) {
-                field_duplicate(errors, at, name);
-                break;
-            }
         }
     }
 }
@@ -148,8 +168,8 @@ static void common_check(struct field_errors *errors, const struct path *path,
     check_one_of(errors, AT(path, "imagePullPolicy"),
                  val_text(val_get(container, "imagePullPolicy")), pull_policies, true);
     resources_check(errors, AT(path, "resources"), val_get(container, "resources"), false);
-    claims_check(errors, AT(AT(path, "resources"), "claims"),
-                 val_path(container, "resources.claims"), spec);
+    container_claims_check(errors, AT(AT(path, "resources"), "claims"),
+                           val_path(container, "resources.claims"), spec);
     resize_check(errors, AT(path, "resizePolicy"), val_get(container, "resizePolicy"), spec);
     security_context_check(errors, AT(path, "securityContext"),
                            val_get(container, "securityContext"), spec);
@@ -187,6 +207,15 @@ static void init_check(struct field_errors *errors, const struct path *path,
         if (!val_absent(val_get_str(container, str_of(hooks[i])))) {
             field_forbidden(errors, AT(path, hooks[i]),
                             "may not be set for init containers without restartPolicy=Always");
+        }
+    }
+    uint32_t i = 0;
+    VAL_EACH (policy, val_get(container, "resizePolicy")) {
+        const struct path *at = AT_INDEX(AT(path, "resizePolicy"), i++);
+        struct str restart = val_text(val_get(policy, "restartPolicy"));
+        if (str_is(restart, "RestartContainer")) {
+            field_invalid(errors, AT(at, "restartPolicy"), restart,
+                          "must not be set to 'RestartContainer' for non-sidecar initContainers");
         }
     }
 }

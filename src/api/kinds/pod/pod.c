@@ -117,14 +117,27 @@ static void put_back(struct arena *arena, struct val *next, const struct val *ol
     val_set(next, was->key, copy);
 }
 
+void pod_keep_metadata(struct api_context *ctx, struct val *next, const struct val *old)
+{
+    static const char *const members[] = {"labels", "annotations", "finalizers", "ownerReferences"};
+    struct val *metadata = val_make_object(ctx->arena, next, STR("metadata"));
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        put_back(ctx->arena, metadata, val_get(old, "metadata"), str_of(members[i]));
+    }
+}
+
 /* pods/ephemeralcontainers: only that list changes. */
 static void keep_all_but_ephemeral(struct api_context *ctx, struct val *next, const struct val *old)
 {
     struct val *wanted = val_path(next, "spec.ephemeralContainers");
     put_back(ctx->arena, next, old, STR("spec"));
+    put_back(ctx->arena, next, old, STR("status"));
+    pod_keep_metadata(ctx, next, old);
     struct val *spec = val_get(next, "spec");
     if (spec != NULL && wanted != NULL) {
         val_set(spec, STR("ephemeralContainers"), wanted);
+    } else if (spec != NULL) {
+        val_unset(spec, STR("ephemeralContainers"));
     }
 }
 
@@ -140,6 +153,8 @@ static void prepare_update(struct api_context *ctx, struct val *next, const stru
         }
     } else if (strcmp(ctx->subresource, "ephemeralcontainers") == 0) {
         keep_all_but_ephemeral(ctx, next, old);
+    } else if (strcmp(ctx->subresource, "resize") == 0) {
+        pod_prepare_resize(ctx, next, old);
     }
 }
 
@@ -160,7 +175,7 @@ static void mirror_addresses(struct arena *arena, struct val *status)
 
 static void defaults(struct arena *arena, struct val *pod)
 {
-    pod_spec_default(arena, val_get(pod, "spec"), true);
+    pod_spec_default(arena, default_object(arena, pod, "spec"), true);
     struct val *status = val_get(pod, "status");
     if (!val_absent(status)) {
         mirror_addresses(arena, status);

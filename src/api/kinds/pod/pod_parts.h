@@ -14,3 +14,9 @@ void pod_apply_match_keys(struct arena *arena, struct val *pod);
 void pod_columns(struct api_context *ctx, const struct val *pod, struct val *cells);
 void pod_validate_update(struct api_context *ctx, const struct val *next, const struct val *old,
                          struct field_errors *errors);
+/* Labels, annotations, owners and finalizers as they were: subresources do not change them. */
+void pod_keep_metadata(struct api_context *ctx, struct val *next, const struct val *old);
+/* pods/resize: what is taken of the update, and whether it may be. */
+void pod_prepare_resize(struct api_context *ctx, struct val *next, const struct val *old);
+void pod_validate_resize(const struct val *next, const struct val *old,
+                         struct field_errors *errors);

@@ -378,7 +378,6 @@ void pod_spec_check(struct field_errors *errors, const struct path *path, const 
     hostname_check(errors, path, spec);
     pod_os_check(errors, path, spec);
     if (val_count(val_get(spec, "resources")) > 0) {
-        resources_check(errors, AT(path, "resources"), val_get(spec, "resources"), true);
         pod_level_check(errors, AT(path, "resources"), spec);
     }
     (void)is_pod;

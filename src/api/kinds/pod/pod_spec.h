@@ -26,6 +26,9 @@ void probe_check(struct field_errors *errors, const struct path *path, const str
                  enum probe_kind kind);
 void lifecycle_check(struct field_errors *errors, const struct path *path,
                      const struct val *lifecycle, int64_t grace);
+/* resources.claims of a container or a pod: names among spec.resourceClaims. */
+void container_claims_check(struct field_errors *errors, const struct path *path,
+                            const struct val *claims, const struct val *spec);
 /* ResourceRequirements of a container, or of a whole pod. */
 void resources_check(struct field_errors *errors, const struct path *path,
                      const struct val *resources, bool pod_level);

@@ -166,6 +166,14 @@ static void ephemeral_check(struct field_errors *errors, const struct val *next,
 {
     const struct path *path = AT(AT(NULL, "spec"), "ephemeralContainers");
     const struct val *now = val_path(next, "spec.ephemeralContainers");
+    if (val_get_str(val_path(old, "metadata.annotations"), STR("kubernetes.io/config.mirror")) !=
+        NULL) {
+        field_forbidden(errors, AT(NULL, ""), "static pods do not support ephemeral containers");
+        return;
+    }
+    if (!check_length(errors, path, now, LIST_LENGTH_MAX)) {
+        return;
+    }
     VAL_EACH (was, val_path(old, "spec.ephemeralContainers")) {
         struct str name = val_text(val_get(was, "name"));
         const struct val *same = val_find(now, "name", name);
@@ -238,6 +246,8 @@ void pod_validate_update(struct api_context *ctx, const struct val *next, const 
         status_check(errors, next, old);
     } else if (strcmp(ctx->subresource, "ephemeralcontainers") == 0) {
         ephemeral_check(errors, next, old);
+    } else if (strcmp(ctx->subresource, "resize") == 0) {
+        pod_validate_resize(next, old, errors);
     } else if (ctx->subresource[0] == '\0') {
         mirror_check(errors, next, old);
         if (!semantic_equal(spec, was)) {
