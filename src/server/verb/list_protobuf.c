@@ -13,9 +13,19 @@
 #include "server/verb/list_walk.h"
 
 enum {
-    SLICE = 1 << 20, /* bytes of JSON that are measured before others have their turn */
+    SLICE = 1 << 20, /* bytes of JSON that are written before others have their turn */
     KNOWN_COST = 64, /* what an object counts whose size is known */
-    KEPT_MAX = 1 << 20
+    KEPT_MAX = 1 << 20,
+    JOBS = 4,
+    JOB_OBJECTS = 1024, /* of unknown size, a job */
+};
+
+struct measuring { /* objects of one job */
+    struct job job;
+    struct list_protobuf *list;
+    struct render render;
+    const struct object *objects[JOB_OBJECTS];
+    size_t count, size;
 };
 
 struct list_protobuf {
@@ -28,9 +38,12 @@ struct list_protobuf {
     struct buf pending;  /* while measuring: the first items; then bytes that did not fit */
     size_t pending_at;
     size_t items_size;   /* with their heads */
-    int64_t count, left; /* measured; still to be written */
+    int64_t count, left; /* seen; still to be written */
     int64_t kept;
-    bool ended, more;
+    struct measuring *measuring; /* JOBS of them, once there is something to do */
+    size_t unknown;              /* objects that they were given */
+    int running;
+    bool at_end, ended, more;
 };
 
 static const struct object *next(struct list_protobuf *list)
@@ -98,6 +111,10 @@ static void body_free(struct http_body *base)
     struct list_protobuf *list = container_of(base, struct list_protobuf, body);
     struct request *request = list->listing->request;
     list_walk_done(list->listing, list->more);
+    for (int i = 0; list->measuring != NULL && i < JOBS; i++) {
+        render_done(&list->measuring[i].render);
+    }
+    free(list->measuring);
     render_done(&list->render);
     buf_done(&list->metadata);
     buf_done(&list->pending);
@@ -139,29 +156,93 @@ static void answer(struct list_protobuf *list)
                           &list->body);
 }
 
+static void measure(struct list_protobuf *list);
+
+/* On a thread of the pool. */
+static void measure_objects(struct job *job)
+{
+    struct measuring *m = container_of(job, struct measuring, job);
+    for (size_t i = 0; i < m->count; i++) {
+        size_t size = render_message_size(&m->render, m->objects[i]);
+        m->size += protobuf_head_size(2, size) + size;
+    }
+}
+
+static void measured(struct job *job)
+{
+    struct measuring *m = container_of(job, struct measuring, job);
+    struct list_protobuf *list = m->list;
+    list->items_size += m->size;
+    m->size = m->count = 0;
+    if (--list->running == 0) {
+        list->unknown = 0;
+        loop_post(list->listing->request->loop, &list->task);
+    }
+}
+
+static void start_jobs(struct list_protobuf *list)
+{
+    list->running = JOBS;
+    for (int i = 0; i < JOBS; i++) {
+        loop_work(list->listing->request->loop, &list->measuring[i].job);
+    }
+}
+
+static void give_to_job(struct list_protobuf *list, const struct object *object)
+{
+    if (list->measuring == NULL) {
+        list->measuring = mem_array(struct measuring, JOBS);
+        for (int i = 0; i < JOBS; i++) {
+            struct measuring *m = &list->measuring[i];
+            *m = (struct measuring){.job = {.work = measure_objects, .done = measured},
+                                    .list = list};
+            render_init(&m->render, list->listing->request);
+        }
+    }
+    struct measuring *m = &list->measuring[list->unknown++ % JOBS];
+    m->objects[m->count++] = object;
+}
+
+/* One that is kept, one whose size is known, or one for the jobs. Returns what it cost. */
+static size_t measure_one(struct list_protobuf *list, const struct object *object)
+{
+    list->count++;
+    if (list->kept == list->count - 1 && list->pending.n < KEPT_MAX) {
+        size_t before = list->pending.n;
+        write_item(list, object);
+        list->items_size += list->pending.n - before;
+        list->kept++;
+        return object->n;
+    }
+    if (render_size_known(&list->render, object)) {
+        size_t size = render_message_size(&list->render, object);
+        list->items_size += protobuf_head_size(2, size) + size;
+    } else {
+        give_to_job(list, object);
+    }
+    return KNOWN_COST;
+}
+
 static void measure(struct list_protobuf *list)
 {
-    for (size_t cost = 0; cost < SLICE;) {
-        const struct object *object = next(list);
-        if (object == NULL) {
+    for (size_t cost = 0; cost < SLICE && list->unknown < (size_t)JOBS * JOB_OBJECTS;) {
+        const struct object *object = list->at_end ? NULL : next(list);
+        list->at_end = object == NULL;
+        if (list->at_end && list->unknown > 0) {
+            break;
+        }
+        if (list->at_end) {
             answer(list);
             return;
         }
         list->left -= list->left > 0;
-        cost += render_size_known(&list->render, object) ? KNOWN_COST : object->n;
-        if (list->kept == list->count && list->pending.n < KEPT_MAX) {
-            size_t before = list->pending.n;
-            write_item(list, object);
-            list->items_size += list->pending.n - before;
-            cost += object->n;
-            list->kept++;
-        } else {
-            size_t size = render_message_size(&list->render, object);
-            list->items_size += protobuf_head_size(2, size) + size;
-        }
-        list->count++;
+        cost += measure_one(list, object);
     }
-    loop_post(list->listing->request->loop, &list->task);
+    if (list->unknown > 0) {
+        start_jobs(list);
+    } else {
+        loop_post(list->listing->request->loop, &list->task);
+    }
 }
 
 static void on_slice(struct task *task)
