@@ -34,7 +34,7 @@ void field_element_text(struct str element, struct buf *out)
             key_text(keys, out);
             break;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     default:
         buf_printf(out, "[%.*s]", STR_ARG(rest));
         break;

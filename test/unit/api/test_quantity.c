@@ -81,7 +81,7 @@ static void rounds_up(void **state)
 
 static void adds(void **state)
 {
-    struct quantity a, b;
+    struct quantity a = {0}, b = {0};
     char text[64];
     assert_true(quantity_parse(STR("0"), &a) && quantity_parse(STR("1Gi"), &b));
     quantity_format(quantity_add(a, b), text);

@@ -441,7 +441,7 @@ int fake_execute(struct fake_api *api, const struct client_request *request, con
 
 /* ---- the test's own hand ---- */
 
-static char *json_of(const char *format, va_list ap)
+__attribute__((format(printf, 1, 0))) static char *json_of(const char *format, va_list ap)
 {
     char *text = NULL;
     fake_must(vasprintf(&text, format, ap) >= 0, "no memory");

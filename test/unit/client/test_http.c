@@ -190,7 +190,7 @@ struct seen {
     char message[128];
 };
 
-static void note(struct seen *seen, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void note(struct seen *seen, const char *format, ...)
 {
     size_t n = strlen(seen->text);
     va_list ap;

@@ -69,7 +69,7 @@ static void pass_time(struct run *run, int64_t ns)
 
 /* ---- what is compared ---- */
 
-static void add(struct run *run, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void add(struct run *run, const char *format, ...)
 {
     size_t n = strlen(run->state);
     va_list ap;
