@@ -25,7 +25,7 @@ struct identity_binding {
     struct str secret_name, secret_uid; /* empty: not bound to a secret */
     struct str node_name, node_uid;     /* of the pod, or bound to a node */
     bool bound_to_node;
-    int64_t expires_wall_ns; /* 0: never */
+    int64_t starts_wall_ns, expires_wall_ns; /* 0: always, never */
 };
 
 struct identity {

@@ -39,6 +39,8 @@ static void find_known(struct known_resources *k)
         .claims = known("", "v1", "persistentvolumeclaims"),
         .limit_ranges = known("", "v1", "limitranges"),
         .quotas = known("", "v1", "resourcequotas"),
+        .budgets = known("policy", "v1", "poddisruptionbudgets"),
+        .volumes = known("", "v1", "persistentvolumes"),
         .slices = known("discovery.k8s.io", "v1", "endpointslices"),
         .leases = known("coordination.k8s.io", "v1", "leases"),
         .roles = known(rbac, "v1", "roles"),

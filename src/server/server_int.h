@@ -24,8 +24,8 @@ struct known_resources {
     const struct api_resource *namespaces, *pods, *nodes, *services, *accounts, *secrets, *events,
         *config_maps, *endpoints, *slices, *leases, *roles, *role_bindings, *cluster_roles,
         *cluster_role_bindings, *priority_classes, *runtime_classes, *storage_classes, *claims,
-        *limit_ranges, *quotas, *signing_requests, *trust_bundles, *pod_certificates, *ingresses,
-        *ingress_classes;
+        *limit_ranges, *quotas, *budgets, *volumes, *signing_requests, *trust_bundles,
+        *pod_certificates, *ingresses, *ingress_classes;
 };
 
 struct endpoint {

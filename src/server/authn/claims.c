@@ -6,6 +6,8 @@
 #include "pki/jwt.h"
 #include "server/server_int.h"
 
+#define LEEWAY_NS (60 * NS_PER_S)
+
 static bool audience_good(struct server *server, const struct val *claims,
                           const struct str *audiences, size_t count)
 {
@@ -34,6 +36,11 @@ static struct str copy(struct identity *identity, const struct val *claims, cons
     return str_copy_in(&identity->arena, val_text(val_path(claims, path)));
 }
 
+static int64_t seconds_ns(int64_t seconds)
+{
+    return seconds > INT64_MAX / NS_PER_S ? INT64_MAX : seconds * NS_PER_S;
+}
+
 static struct identity *identity_of(const struct val *claims, const struct val *kubernetes)
 {
     struct str ns = val_text(val_get(kubernetes, "namespace"));
@@ -51,9 +58,14 @@ static struct identity *identity_of(const struct val *claims, const struct val *
     b->node_name = copy(identity, kubernetes, "node.name");
     b->node_uid = copy(identity, kubernetes, "node.uid");
     b->bound_to_node = b->node_name.n > 0 && b->pod_name.n == 0;
-    int64_t seconds = val_int(val_get(claims, "exp"), 0);
-    b->expires_wall_ns = seconds > INT64_MAX / NS_PER_S ? INT64_MAX : seconds * NS_PER_S;
+    b->expires_wall_ns = seconds_ns(val_int(val_get(claims, "exp"), 0));
+    b->starts_wall_ns = seconds_ns(val_int(val_get(claims, "nbf"), 0));
     identity->binding = b;
+    struct str id = val_text(val_get(claims, "jti"));
+    if (id.n > 0) {
+        struct str credential = str_of(arena_printf(&identity->arena, "JTI=%.*s", STR_ARG(id)));
+        identity_add_extra(identity, "authentication.kubernetes.io/credential-id", &credential, 1);
+    }
     static const struct {
         const char *key;
         size_t at;
@@ -99,15 +111,27 @@ int claims_verify(struct server *server, struct str token, const struct str *aud
     return 0;
 }
 
-/* Whether the object is there with that uid; */
+/* An object that was to be gone a minute ago ends the tokens that are bound to it. */
+static bool overdue(const struct object *object, int64_t now_wall_ns)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    int64_t when = 0;
+    return object->deleting &&
+           time_parse(
+               val_text(val_path(object_decode(object, &arena), "metadata.deletionTimestamp")),
+               &when) &&
+           when < now_wall_ns - LEEWAY_NS;
+}
+
+/* Whether the object is there with that uid. */
 static bool is_same(struct server *server, const struct api_resource *resource, struct str ns,
-                    struct str name, struct str uid)
+                    struct str name, struct str uid, int64_t now_wall_ns)
 {
     if (resource == NULL) {
         return false;
     }
     struct object *object = cache_get(server->cache, resource, ns, name);
-    bool same = object != NULL && str_eq(object->uid, uid);
+    bool same = object != NULL && str_eq(object->uid, uid) && !overdue(object, now_wall_ns);
     object_unref(object);
     return same;
 }
@@ -120,20 +144,25 @@ int claims_check(struct server *server, const struct identity_binding *b, int64_
     }
     const struct known_resources *known = &server->known;
     if (b->expires_wall_ns != 0 && now_wall_ns >= b->expires_wall_ns) {
-        return err_set(err, ERR_UNAUTHORIZED, "the token has expired");
+        return err_set(err, ERR_UNAUTHORIZED, "service account token has expired");
     }
-    if (!is_same(server, known->accounts, b->account_ns, b->account_name, b->account_uid)) {
+    if (b->starts_wall_ns != 0 && now_wall_ns < b->starts_wall_ns - LEEWAY_NS) {
+        return err_set(err, ERR_UNAUTHORIZED, "service account token is not valid yet");
+    }
+    if (!is_same(server, known->accounts, b->account_ns, b->account_name, b->account_uid,
+                 now_wall_ns)) {
         return err_set(err, ERR_UNAUTHORIZED, "the token's service account is gone");
     }
     if (b->pod_name.n > 0 &&
-        !is_same(server, known->pods, b->account_ns, b->pod_name, b->pod_uid)) {
+        !is_same(server, known->pods, b->account_ns, b->pod_name, b->pod_uid, now_wall_ns)) {
         return err_set(err, ERR_UNAUTHORIZED, "the token's pod is gone");
     }
-    if (b->secret_name.n > 0 &&
-        !is_same(server, known->secrets, b->account_ns, b->secret_name, b->secret_uid)) {
+    if (b->secret_name.n > 0 && !is_same(server, known->secrets, b->account_ns, b->secret_name,
+                                         b->secret_uid, now_wall_ns)) {
         return err_set(err, ERR_UNAUTHORIZED, "the token's secret is gone");
     }
-    if (b->bound_to_node && !is_same(server, known->nodes, STR_NONE, b->node_name, b->node_uid)) {
+    if (b->bound_to_node &&
+        !is_same(server, known->nodes, STR_NONE, b->node_name, b->node_uid, now_wall_ns)) {
         return err_set(err, ERR_UNAUTHORIZED, "the token's node is gone");
     }
     return 0;

@@ -4,6 +4,9 @@
 
 handler_fn *subresource_handler(const struct route *route); /* NULL: not served */
 
+/* 201 with a Status of success: what became of binding and eviction. */
+void subresource_answer_created(struct request *request);
+
 void subresource_scale(struct request *request);    /* get, update, patch */
 void subresource_binding(struct request *request);  /* pods/binding, bindings */
 void subresource_eviction(struct request *request); /* pods/eviction */
