@@ -93,15 +93,30 @@ static void default_members(struct arena *arena, const struct api_field *field, 
     }
 }
 
+/* A field without a pointer cannot tell its zero from its absence. */
+static bool is_unset(const struct api_field *field, const struct val *value)
+{
+    bool pointer = (field->flags & API_POINTER) != 0 || field->shape != API_SHAPE_ONE;
+    return val_absent(value) || (!pointer && val_is(value, VAL_STRING) && value->text.n == 0) ||
+           (!pointer && val_is(value, VAL_NUMBER) && val_int(value, 1) == 0);
+}
+
 static void default_field(struct arena *arena, const struct api_field *field, struct val *object)
 {
     struct str name = str_at(field->name, field->name_n);
     struct val *value = NULL;
-    if (val_absent(val_get_str(object, name)) &&
+    if (is_unset(field, val_get_str(object, name)) &&
         val_parse_json(arena, str_of(field->default_json), &value, NULL) == 0) {
         value->field = field;
         val_set(object, name, value);
     }
+}
+
+/* A struct without a pointer exists even when nobody wrote it. */
+static bool is_always_there(const struct api_field *field)
+{
+    return field->type == API_TYPE_STRUCT && field->shape == API_SHAPE_ONE &&
+           (field->flags & API_POINTER) == 0 && field->type_struct != NULL;
 }
 
 static void default_struct(struct arena *arena, const struct api_struct *type, struct val *object)
@@ -110,8 +125,11 @@ static void default_struct(struct arena *arena, const struct api_struct *type, s
         return;
     }
     for (uint16_t i = 0; i < type->count; i++) {
-        if (type->fields[i].default_json != NULL) {
-            default_field(arena, &type->fields[i], object);
+        const struct api_field *field = &type->fields[i];
+        if (field->default_json != NULL) {
+            default_field(arena, field, object);
+        } else if (is_always_there(field) && (field->type_struct->flags & API_DEFAULTED) != 0) {
+            default_object(arena, object, field->name)->field = field;
         }
     }
     VAL_EACH (member, object) {

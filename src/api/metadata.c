@@ -69,13 +69,13 @@ static bool is_standard_finalizer(struct str name)
 }
 
 static void check_finalizers(struct field_errors *errors, const struct path *path,
-                             const struct val *finalizers)
+                             const struct val *finalizers, bool any)
 {
     uint32_t i = 0;
     VAL_EACH (finalizer, finalizers) {
         struct str name = val_text(finalizer);
         check_name(errors, path, NAME_LABEL_KEY, name);
-        if (!str_contains(name, STR("/")) && !is_standard_finalizer(name)) {
+        if (!any && !str_contains(name, STR("/")) && !is_standard_finalizer(name)) {
             field_invalid(errors, AT_INDEX(path, i), name,
                           "name is neither a standard finalizer name nor is it fully qualified");
         }
@@ -216,7 +216,8 @@ void check_metadata(struct api_context *ctx, const struct api_resource *resource
     check_labels(errors, AT(path, "labels"), val_get(metadata, "labels"));
     check_annotations(errors, AT(path, "annotations"), val_get(metadata, "annotations"));
     check_owners(errors, AT(path, "ownerReferences"), val_get(metadata, "ownerReferences"));
-    check_finalizers(errors, AT(path, "finalizers"), val_get(metadata, "finalizers"));
+    check_finalizers(errors, AT(path, "finalizers"), val_get(metadata, "finalizers"),
+                     resource->ops != NULL && resource->ops->any_finalizer);
     check_managed_fields(errors, AT(path, "managedFields"), val_get(metadata, "managedFields"));
     (void)ctx;
 }

@@ -198,7 +198,7 @@ static bool check_config_key(struct str s, struct name_complaints *ret)
 
 static bool check_port(struct str s, struct name_complaints *ret)
 {
-    bool shape = true, letter = false, doubled = false;
+    bool shape = s.n > 0, letter = false, doubled = false;
     for (size_t i = 0; i < s.n; i++) {
         int kind = class_of(s.p[i]);
         shape = shape && (kind == LOWER || kind == DIGIT || s.p[i] == '-');

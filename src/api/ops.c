@@ -84,27 +84,32 @@ static void keep_all_but_status(struct api_context *ctx, struct val *next, const
     }
 }
 
+/* Nothing and something empty are one wish, but where a schema of the user's says what is. */
+static bool same_desire(bool custom, const struct val *a, const struct val *b)
+{
+    return custom ? a != NULL && b != NULL && val_equal(a, b) : semantic_equal(a, b);
+}
+
 /* Whether what the generation counts has changed: all but metadata and status. */
 static bool desire_changed(const struct api_resource *resource, const struct val *next,
                            const struct val *old)
 {
     bool custom = resource->custom != NULL;
     bool status = !custom || has_status(resource); /* it is not what is wanted */
-    uint32_t members = 0, before = 0;
     VAL_EACH (member, next) {
-        if (is_metadata_member(member) || (status && str_is(member->key, "status"))) {
-            continue;
-        }
-        members++;
         const struct val *was = val_get_str(old, member->key);
-        if (was == NULL || !(custom ? val_equal(member, was) : semantic_equal(member, was))) {
+        if (!is_metadata_member(member) && !(status && str_is(member->key, "status")) &&
+            !same_desire(custom, member, was)) {
             return true;
         }
     }
-    VAL_EACH (member, old) {
-        before += !is_metadata_member(member) && !(status && str_is(member->key, "status"));
+    VAL_EACH (was, old) {
+        if (!is_metadata_member(was) && !(status && str_is(was->key, "status")) &&
+            val_get_str(next, was->key) == NULL && !same_desire(custom, NULL, was)) {
+            return true;
+        }
     }
-    return members != before;
+    return false;
 }
 
 static void prepare_create(struct api_context *ctx, const struct api_resource *resource,

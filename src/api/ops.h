@@ -62,6 +62,7 @@ struct api_ops {
     bool unconditional_update; /* PUT without resourceVersion is allowed (true for nearly all) */
     bool metadata_fixed_in_status; /* /status changes no label, annotation, owner or finalizer */
     bool returns_deleted;          /* DELETE answers with the object, not with a Status */
+    bool any_finalizer;            /* finalizers need no domain */
     bool orphans_by_default;       /* a DELETE that names no policy leaves the dependents (Job) */
     const char *name_rule; /* "subdomain" (default), "label", "path", "label-1035", "address":
                               who checks metadata.name */

@@ -72,7 +72,8 @@ void check_conditions(struct field_errors *errors, const struct path *path,
     }
     VAL_EACH (condition, conditions) {
         struct str type = val_text(val_get(condition, "type"));
-        if (val_find(conditions, "type", type) != condition) {
+        const struct val *first = val_find(conditions, "type", type);
+        if (first != NULL && first != condition) {
             field_duplicate(errors, AT_INDEX(path, i), type);
         }
         check_condition(errors, AT_INDEX(path, i++), condition);

@@ -135,6 +135,11 @@ class Tables:
         key = (field.nested, field.type)
         return self.nested.setdefault(key, len(self.nested))
 
+    def defaulted(self, type_):
+        """Whether an empty value of the type gets a static default, also in structs that are always there."""
+        return any("default" in f.words or (f.struct is not None and f.shape == "one" and not f.pointer
+                                            and self.defaulted(f.struct)) for f in type_.fields)
+
     def slots(self, type_):
         size = 4
         while size < 2 * len(type_.fields):
@@ -231,7 +236,7 @@ class Tables:
         slots = self.slots(type_)
         self.add(f"static const uint16_t slots_{i}[] = {{{', '.join(map(str, slots))}}};")
         flags = [n for n, on in (("API_MAP_ATOMIC", type_.atomic), ("API_PRESERVE_UNKNOWN", type_.preserve),
-                                 ("API_OBJECT", type_.object)) if on]
+                                 ("API_OBJECT", type_.object), ("API_DEFAULTED", self.defaulted(type_))) if on]
         self.add(f"static const struct api_struct struct_{i} = {{.name = {quote(type_.definition)}, "
                  f".doc = {quote(type_.doc)}, .fields = {f'fields_{i}' if type_.fields else 'NULL'}, "
                  f".count = {len(type_.fields)}, .flags = {' | '.join(flags) or '0'}, "

@@ -152,4 +152,5 @@ const struct api_ops ops_api_service = {
     .columns = service_columns,
     .metadata_fixed_in_status = true,
     .name_rule = "path",
+    .any_finalizer = true,
 };

@@ -85,10 +85,12 @@ static int validate(struct request *request, struct change *change, struct api_c
                     const struct val *object, const struct val *old, struct failure *failure)
 {
     struct field_errors errors = {.arena = &change->arena};
+    size_t told = ctx->warnings->count;
     api_validate(ctx, change->resource, object, old, &errors);
     if (errors.count == 0) {
         return 0;
     }
+    ctx->warnings->count = told; /* what is refused needs no advice */
     struct str name = val_name(object);
     if (name.n == 0) {
         name = val_text(val_path(object, "metadata.generateName"));
@@ -265,7 +267,7 @@ static int check_preconditions(struct request *request, struct change *change,
         field_error_add(&errors, "FieldValueInvalid", STR("metadata.resourceVersion"),
                         "Invalid value: 0: must be specified for an update");
         return failure_invalid(failure, arena, str_of(change->resource->group),
-                               str_of(change->resource->kind), change->name, &errors);
+                               str_of(change->resource->plural), change->name, &errors);
     }
     return 0;
 }

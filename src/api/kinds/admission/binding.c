@@ -159,6 +159,7 @@ const struct api_ops ops_validating_policy_binding = {
     .validate_update = binding_validate_update,
     .columns = binding_columns,
     .generation = true,
+    .any_finalizer = true,
 };
 
 const struct api_ops ops_mutating_policy_binding = {
@@ -167,4 +168,5 @@ const struct api_ops ops_mutating_policy_binding = {
     .validate_update = binding_validate_update,
     .columns = binding_columns,
     .generation = true,
+    .any_finalizer = true,
 };

@@ -363,6 +363,7 @@ const struct api_ops ops_validating_policy = {
     .columns = validating_columns,
     .generation = true,
     .metadata_fixed_in_status = true,
+    .any_finalizer = true,
 };
 
 const struct api_ops ops_mutating_policy = {
@@ -370,4 +371,5 @@ const struct api_ops ops_mutating_policy = {
     .validate_update = mutating_validate_update,
     .columns = mutating_columns,
     .generation = true,
+    .any_finalizer = true,
 };

@@ -312,4 +312,5 @@ const struct api_ops ops_webhook_configuration = {
     .validate_update = configuration_validate_update,
     .columns = configuration_columns,
     .generation = true,
+    .any_finalizer = true,
 };

@@ -278,7 +278,8 @@ static void conditions_check(struct field_errors *errors, const struct path *pat
             field_invalid(errors, path, type,
                           "Approved and Denied conditions are mutually exclusive");
         }
-        if (!repeats_before && val_find(conditions, "type", type) != it) {
+        const struct val *first = val_find(conditions, "type", type);
+        if (!repeats_before && first != NULL && first != it) {
             field_duplicate(errors, AT(at, "type"), type);
         }
     }

@@ -15,7 +15,7 @@ static void name_check_of(struct field_errors *errors, struct str name, struct s
     for (char *c = prefix; *c != '\0'; c++) {
         *c = (char)(*c == '/' ? ':' : *c);
     }
-    if (name.n == 0) {
+    if (name.n == 0 || !name_is(NAME_PATH, name)) {
         return;
     }
     if (signer.n == 0 && str_contains(name, STR(":"))) {

@@ -249,5 +249,6 @@ const struct api_ops ops_flow_schema = {
     .validate_update = schema_validate_update,
     .columns = schema_columns,
     .generation = true,
+    .metadata_fixed_in_status = true,
     .unconditional_update = true,
 };

@@ -74,7 +74,8 @@ void named_conditions_check(struct field_errors *errors, const struct val *condi
     VAL_EACH (it, conditions) {
         const struct path *at = AT(AT_INDEX(path, i++), "type");
         struct str type = val_text(val_get(it, "type"));
-        if (val_find(conditions, "type", type) != it) {
+        const struct val *first = val_find(conditions, "type", type);
+        if (first != NULL && first != it) {
             field_duplicate(errors, at, type);
         }
         if (type.n == 0) {

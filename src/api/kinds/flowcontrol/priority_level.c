@@ -64,12 +64,10 @@ static void response_check(struct field_errors *errors, const struct path *path,
     static const char *const types[] = {"Queue", "Reject", NULL};
     struct str type = val_text(val_get(response, "type"));
     const struct val *queuing = val_get(response, "queuing");
-    if (!check_one_of(errors, AT(path, "type"), type, types, true)) {
-        return;
-    }
-    if (str_is(type, "Reject")) {
+    check_one_of(errors, AT(path, "type"), type, types, true);
+    if (!str_is(type, "Queue")) {
         if (!val_absent(queuing)) {
-            field_forbidden(errors, AT(path, "queuing"), "must not go with type Reject");
+            field_forbidden(errors, AT(path, "queuing"), "must go with type Queue");
         }
     } else if (val_absent(queuing)) {
         field_required(errors, AT(path, "queuing"), "must go with type Queue");
@@ -96,23 +94,19 @@ static void spec_check(struct field_errors *errors, const struct path *path, con
     static const char *const types[] = {"Exempt", "Limited", NULL};
     struct str type = val_text(val_get(spec, "type"));
     const struct val *limited = val_get(spec, "limited"), *exempt = val_get(spec, "exempt");
-    if (!check_one_of(errors, AT(path, "type"), type, types, true)) {
-        return;
+    check_one_of(errors, AT(path, "type"), type, types, true);
+    if (!str_is(type, "Limited") && !val_absent(limited)) {
+        field_forbidden(errors, AT(path, "limited"), "must go with type Limited");
+    }
+    if (!str_is(type, "Exempt") && !val_absent(exempt)) {
+        field_forbidden(errors, AT(path, "exempt"), "must go with type Exempt");
     }
     if (str_is(type, "Exempt")) {
-        if (!val_absent(limited)) {
-            field_forbidden(errors, AT(path, "limited"), "must not go with type Exempt");
-        }
         shares_check(errors, AT(path, "exempt"), exempt);
         percent_check(errors, AT(path, "exempt"), exempt);
-        return;
-    }
-    if (!val_absent(exempt)) {
-        field_forbidden(errors, AT(path, "exempt"), "must not go with type Limited");
-    }
-    if (val_absent(limited)) {
+    } else if (str_is(type, "Limited") && val_absent(limited)) {
         field_required(errors, AT(path, "limited"), "must go with type Limited");
-    } else {
+    } else if (str_is(type, "Limited")) {
         limited_check(errors, AT(path, "limited"), limited);
     }
 }
@@ -172,5 +166,6 @@ const struct api_ops ops_priority_level = {
     .validate_update = level_validate_update,
     .columns = level_columns,
     .generation = true,
+    .metadata_fixed_in_status = true,
     .unconditional_update = true,
 };

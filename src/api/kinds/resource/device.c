@@ -98,7 +98,7 @@ void selectors_check(struct field_errors *errors, const struct path *path,
         } else if (val_text(val_get(cel, "expression")).n > EXPRESSION_MAX) {
             field_too_long(errors, AT(at, "expression"), EXPRESSION_MAX);
         } else if (val_text(val_get(cel, "expression")).n == 0) {
-            field_required(errors, AT(at, "expression"), "");
+            field_invalid(errors, AT(at, "expression"), STR(""), "must be a CEL expression");
         }
     }
 }

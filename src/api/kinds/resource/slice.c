@@ -334,7 +334,7 @@ static void slice_check(struct api_context *ctx, struct field_errors *errors,
                         val_get(was, "nodeName"));
     }
     slice_nodes_check(errors, path, spec);
-    if (val_count(sets) > 0 && val_count(devices) > 0) {
+    if (!val_absent(sets) && !val_absent(devices)) {
         field_invalid(errors, path, STR(""),
                       "only one of `sharedCounters` or `devices` is allowed");
     }

@@ -251,7 +251,8 @@ static void workload_validate(struct api_context *ctx, const struct val *workloa
     VAL_EACH (it, templates) {
         const struct path *at = AT_INDEX(list, i);
         struct str name = val_text(val_get(it, "name"));
-        if (val_find(templates, "name", name) != it) {
+        const struct val *first = val_find(templates, "name", name);
+        if (first != NULL && first != it) {
             field_duplicate(errors, at, name);
         }
         if (name.n == 0) {
