@@ -120,3 +120,23 @@ const struct api_ops ops_scale = {
     .validate = scale_validate,
     .columns = scale_columns,
 };
+
+/* ---- ComponentStatus ---- */
+
+static void component_columns(struct api_context *ctx, const struct val *component,
+                              struct val *cells)
+{
+    const struct val *health = val_find(val_get(component, "conditions"), "type", STR("Healthy"));
+    bool well = str_is(val_text(val_get(health, "status")), "True");
+    cell_text(ctx, cells, val_name(component));
+    cell_text(ctx, cells,
+              health == NULL ? STR("Unknown")
+              : well         ? STR("Healthy")
+                             : STR("Unhealthy"));
+    cell_text(ctx, cells, val_text(val_get(health, "message")));
+    cell_text(ctx, cells, val_text(val_get(health, "error")));
+}
+
+const struct api_ops ops_component_status = {
+    .columns = component_columns,
+};

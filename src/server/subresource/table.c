@@ -25,6 +25,7 @@ static const struct row rows[] = {
     {"serviceaccounts", "token", NULL, subresource_token, NULL, NULL, NULL},
     {"certificatesigningrequests", "approval", verb_get, NULL, verb_update, verb_patch, NULL},
     {"bindings", "", NULL, subresource_binding, NULL, NULL, NULL},
+    {"componentstatuses", "", subresource_component, NULL, NULL, NULL, NULL},
     {"tokenreviews", "", NULL, subresource_token_review, NULL, NULL, NULL},
     {"subjectaccessreviews", "", NULL, subresource_access_review, NULL, NULL, NULL},
     {"localsubjectaccessreviews", "", NULL, subresource_access_review, NULL, NULL, NULL},

@@ -10,3 +10,5 @@ void job_validate_update(struct api_context *ctx, const struct val *next, const 
 /* A JobSpec, of a Job or of a CronJob's template; all but the selector. */
 void job_spec_check(struct field_errors *errors, const struct path *path, const struct val *spec);
 void job_spec_warn(struct api_context *ctx, const struct path *path, const struct val *spec);
+/* An update of the status. */
+void job_status_check(struct field_errors *errors, const struct val *next, const struct val *old);

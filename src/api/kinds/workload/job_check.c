@@ -426,23 +426,6 @@ static void template_fixed(struct field_errors *errors, const struct val *next,
     field_invalid_val(errors, AT(AT(NULL, "spec"), "template"), now, "field is immutable");
 }
 
-static void status_fixed(struct field_errors *errors, const struct val *next, const struct val *old)
-{
-    static const char *const counters[] = {"failed", "succeeded"};
-    const struct path *path = AT(NULL, "status");
-    check_not_negative(errors, AT(path, "active"), val_path(next, "status.active"));
-    for (int i = 0; i < 2; i++) {
-        int64_t now = val_int(val_get_str(val_get(next, "status"), str_of(counters[i])), 0);
-        int64_t was = val_int(val_get_str(val_get(old, "status"), str_of(counters[i])), 0);
-        check_not_negative(errors, AT(path, counters[i]),
-                           val_get_str(val_get(next, "status"), str_of(counters[i])));
-        if (now < was) {
-            field_invalid_int(errors, AT(path, counters[i]), now, "cannot decrease the %s counter",
-                              counters[i]);
-        }
-    }
-}
-
 void job_validate_update(struct api_context *ctx, const struct val *next, const struct val *old,
                          struct field_errors *errors)
 {
@@ -452,7 +435,7 @@ void job_validate_update(struct api_context *ctx, const struct val *next, const 
     const struct val *spec = val_get(next, "spec"), *was = val_get(old, "spec");
     const struct path *path = AT(NULL, "spec");
     if (strcmp(ctx->subresource, "status") == 0) {
-        status_fixed(errors, next, old);
+        job_status_check(errors, next, old);
         return;
     }
     workload_warn(ctx, next, old);
