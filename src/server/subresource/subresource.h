@@ -16,5 +16,5 @@ void subresource_access_review(struct request *request); /* all four of the fami
 void subresource_rules_review(struct request *request);
 void subresource_self_review(struct request *request);
 void subresource_node_proxy(
-    struct request *request); /* pods/log exec attach portforward, proxies */
+    struct request *request);                        /* pods/log exec attach portforward, proxies */
 void subresource_component(struct request *request); /* componentstatuses: get, list */
