@@ -582,5 +582,6 @@ void cluster_free(struct cluster *cluster)
     free(cluster->rooms);
     drop_topologies(cluster);
     free(cluster->changed);
+    volumes_done(&cluster->volumes);
     free(cluster);
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include "base/vec.h"
 #include "scheduler/shape.h"
+#include "scheduler/volumes.h"
 
 struct label_set { /* labels of pods in one namespace, shared by all pods that have them */
     uint32_t refs;
@@ -116,7 +117,8 @@ struct cluster {
     struct map services;   /* "ns/name" -> struct selector_source */
     struct map owners;     /* uid -> struct selector_source */
     struct map namespaces; /* name -> its labels */
-    uint64_t layout;       /* changes when anything but pods changed */
+    struct volumes volumes;
+    uint64_t layout; /* changes when anything but pods changed */
     struct {
         VEC_OF(struct topology *);
     } topologies;

@@ -171,7 +171,10 @@ static void schedule(struct scheduler *scheduler, struct entry *entry)
     cluster_nominate(scheduler->cluster, entry->pod, -1);
     cluster_place(scheduler->cluster, entry->pod, node);
     entry->state = ENTRY_BINDING;
-    scheduler_bind(scheduler, entry);
+    if (volumes_claim_count(entry->pod->shape) == 0 ||
+        !scheduler_choose_volumes(scheduler, entry)) {
+        scheduler_bind(scheduler, entry);
+    }
 }
 
 static void turn(struct task *task)
@@ -230,6 +233,7 @@ struct scheduler *scheduler_start(struct loop *loop, struct informers *informers
     scheduler->rankings = rankings_new();
     scheduler->recorder = recorder_new(scheduler->client, name, "");
     list_init(&scheduler->turn.link);
+    list_init(&scheduler->volume_waiters);
     scheduler->turn.run = turn;
     pending_init(&scheduler->queue, loop, on_ready, scheduler);
     scheduler_watch(scheduler);
@@ -246,6 +250,7 @@ void scheduler_stop(struct scheduler *scheduler)
     }
     recorder_free(scheduler->recorder);
     scheduler->recorder = NULL;
+    timer_stop(&scheduler->volume_timer);
     scheduler->stopped = true;
     if (scheduler->in_flight == 0 && !scheduler->turning) {
         scheduler_free(scheduler);

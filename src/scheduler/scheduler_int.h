@@ -15,8 +15,11 @@ struct entry { /* a pod that is not finished */
     struct pending pending;
     char *node; /* it is bound to; known or not */
     uint64_t spec_hash;
-    char *message;   /* of the condition that was written last */
-    int64_t said_ns; /* when the event was */
+    char *message;           /* of the condition that was written last */
+    int64_t said_ns;         /* when the event was */
+    struct list volume_link; /* while its claims are being bound */
+    int64_t wait_ends_ns;
+    bool wait_chosen; /* all its claims have been seen with the node that was chosen */
 };
 
 struct explanation { /* of the last pods that fit nowhere; many ask the same */
@@ -38,6 +41,8 @@ struct scheduler {
     struct map entries; /* "ns/name" -> entry */
     size_t homeless;    /* bound to a node that is not known (yet) */
     struct pending_queue queue;
+    struct list volume_waiters;
+    struct timer volume_timer;
     struct explanation explanations[EXPLANATIONS];
     unsigned next_explanation;
     struct task turn;
@@ -59,4 +64,9 @@ void scheduler_bind(struct scheduler *scheduler, struct entry *entry);
 void scheduler_say_no(struct scheduler *scheduler, struct entry *entry, const char *message,
                       const char *nearest);
 void scheduler_evict(struct scheduler *scheduler, struct entry *entry, struct pod *victim);
+void scheduler_finished(struct scheduler *scheduler); /* a request was answered */
 void scheduler_free(struct scheduler *scheduler);
+/* scheduler_volumes.c. True: the pod's claims are being bound first; it is bound when they are. */
+bool scheduler_choose_volumes(struct scheduler *scheduler, struct entry *entry);
+void scheduler_check_volumes(struct scheduler *scheduler); /* something about them has changed */
+void scheduler_check_volumes_later(struct scheduler *scheduler);

@@ -96,6 +96,7 @@ static void leave_node(struct scheduler *scheduler, struct entry *entry)
 void scheduler_entry_free(struct scheduler *scheduler, struct entry *entry)
 {
     pending_remove(&scheduler->queue, &entry->pending);
+    list_remove(&entry->volume_link);
     cluster_nominate(scheduler->cluster, entry->pod, -1);
     leave_node(scheduler, entry);
     cluster_pod_free(scheduler->cluster, entry->pod);
@@ -128,6 +129,7 @@ void scheduler_forget_bind(struct scheduler *scheduler, struct entry *entry)
 static void settle_on(struct scheduler *scheduler, struct entry *entry, struct str name)
 {
     struct node *node = cluster_node(scheduler->cluster, name);
+    list_remove(&entry->volume_link);
     pending_remove(&scheduler->queue, &entry->pending);
     cluster_nominate(scheduler->cluster, entry->pod, -1);
     if (entry->pod->node >= 0 && node != NULL && entry->pod->node == node->number) {
@@ -230,6 +232,7 @@ static void on_pod(void *ctx, struct object *old, struct object *now)
     if (is_new) {
         entry = mem_new(struct entry);
         list_init(&entry->pending.link);
+        list_init(&entry->volume_link);
         map_set(&scheduler->entries, key, entry);
     }
     set_object(entry, now);
@@ -319,6 +322,37 @@ static void on_namespace(void *ctx, struct object *old, struct object *now)
     pending_wake(&scheduler->queue, EVENT_OTHER, NULL, NULL);
 }
 
+static void on_storage(struct scheduler *scheduler, struct map *map, struct str key,
+                       struct object *now)
+{
+    volumes_put(map, key, now);
+    pending_wake(&scheduler->queue, EVENT_OTHER, NULL, NULL);
+    if (!list_empty(&scheduler->volume_waiters)) {
+        scheduler_check_volumes(scheduler);
+    }
+}
+
+static void on_claim(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    struct str key = key_of(scheduler, now != NULL ? now : old);
+    on_storage(scheduler, &scheduler->cluster->volumes.claims, key, now);
+}
+
+static void on_volume(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    on_storage(scheduler, &scheduler->cluster->volumes.volumes, (now != NULL ? now : old)->name,
+               now);
+}
+
+static void on_class(void *ctx, struct object *old, struct object *now)
+{
+    struct scheduler *scheduler = ctx;
+    on_storage(scheduler, &scheduler->cluster->volumes.classes, (now != NULL ? now : old)->name,
+               now);
+}
+
 static int field_index(const struct api_resource *resource, const char *name)
 {
     for (int i = 0; resource->field_selectors != NULL && resource->field_selectors[i] != NULL;
@@ -351,5 +385,8 @@ void scheduler_watch(struct scheduler *scheduler)
     watch(scheduler, "", "services", on_service);
     watch(scheduler, "apps", "replicasets", on_owner);
     watch(scheduler, "apps", "statefulsets", on_owner);
+    watch(scheduler, "", "persistentvolumeclaims", on_claim);
+    watch(scheduler, "", "persistentvolumes", on_volume);
+    watch(scheduler, "storage.k8s.io", "storageclasses", on_class);
     watch(scheduler, "", "pods", on_pod);
 }

@@ -12,7 +12,7 @@ struct bind {
     char *key, *uid, *node;
 };
 
-static void finished(struct scheduler *scheduler)
+void scheduler_finished(struct scheduler *scheduler)
 {
     scheduler->in_flight--;
     if (scheduler->stopped && scheduler->in_flight == 0) {
@@ -42,7 +42,7 @@ static void on_bound(void *ctx, const struct client_result *result)
         recorder_event(scheduler->recorder, entry->object, "Warning", "FailedScheduling",
                        "binding rejected: %s", result->error.message);
     }
-    finished(scheduler);
+    scheduler_finished(scheduler);
     free(bind->key);
     free(bind->uid);
     free(bind->node);
@@ -85,7 +85,7 @@ static void on_written(void *ctx, const struct client_result *result)
     if (result->code != 0 && result->code != ERR_NOT_FOUND && result->code != ERR_CONFLICT) {
         LOG_WARN("scheduler", "cannot write", LOG_ERR(&result->error));
     }
-    finished(scheduler);
+    scheduler_finished(scheduler);
 }
 
 static void add_condition(struct scheduler *scheduler, const struct object *object,

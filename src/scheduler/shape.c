@@ -78,6 +78,7 @@ static size_t key_make(struct buf *key, const struct val *pod)
     buf_str(key, val_namespace(pod));
     VAL_EACH (it, val_get(spec, "volumes")) {
         key_part(key, val_path(it, "persistentVolumeClaim.claimName"));
+        key_part(key, val_absent(val_get(it, "ephemeral")) ? NULL : val_get(it, "name"));
     }
     return n;
 }
@@ -439,10 +440,14 @@ static void read_affinity(struct shape *shape, const struct val *affinity)
 static void read_claims(struct shape *shape, const struct val *volumes)
 {
     shape->claims = arena_array(&shape->arena, struct str, val_count(volumes) + 1);
+    shape->ephemerals = arena_array(&shape->arena, struct str, val_count(volumes) + 1);
     VAL_EACH (it, volumes) {
         struct str claim = val_text(val_path(it, "persistentVolumeClaim.claimName"));
         if (claim.n > 0) {
             shape->claims[shape->claim_count++] = str_copy_in(&shape->arena, claim);
+        } else if (!val_absent(val_get(it, "ephemeral"))) {
+            shape->ephemerals[shape->ephemeral_count++] =
+                str_copy_in(&shape->arena, val_text(val_get(it, "name")));
         }
     }
 }

@@ -87,6 +87,8 @@ struct shape {
     uint32_t image_count;
     struct str *claims; /* PersistentVolumeClaims */
     uint32_t claim_count;
+    struct str *ephemerals; /* volumes with a claim of the pod's own, named after it */
+    uint32_t ephemeral_count;
 };
 
 /* What a node's own state alone is held against: requests, ports, images, node affinity,

@@ -5,11 +5,6 @@
 static int prepare(struct cycle *cycle, void **state)
 {
     const struct shape *shape = cycle->shape;
-    if (shape->claim_count > 0) {
-        cycle->refusal = arena_printf(cycle->arena, "persistentvolumeclaim \"%.*s\" not found",
-                                      STR_ARG(shape->claims[0]));
-        return PLUGIN_REFUSES;
-    }
     if (shape->wants_devices) {
         cycle->refusal = "resource claims are not supported yet";
         return PLUGIN_REFUSES;
