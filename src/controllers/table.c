@@ -10,6 +10,7 @@ const struct controller *const controllers_table[] = {
     &controller_daemonset,
     &controller_disruption,
     &controller_persistent_volume_binder,
+    &controller_ephemeral_volume,
     &controller_endpointslice,
     &controller_endpoints,
     &controller_endpointslice_mirror,

@@ -7,6 +7,7 @@ extern const struct controller controller_disruption;
 extern const struct controller controller_endpoints;
 extern const struct controller controller_endpointslice;
 extern const struct controller controller_endpointslice_mirror;
+extern const struct controller controller_ephemeral_volume;
 extern const struct controller controller_garbage;
 extern const struct controller controller_job;
 extern const struct controller controller_job_ttl;

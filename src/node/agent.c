@@ -407,6 +407,7 @@ static void on_housekeeping(struct timer *timer)
         tokens_refresh(it->value);
     }
     agent_rotate_logs(agent);
+    claims_collect(agent);
     if (disk_full(agent->data_dir)) {
         collect_images(agent);
     }
@@ -469,6 +470,7 @@ int agent_start(const struct agent_options *options, struct agent **ret_agent, s
                                       .ctx = agent};
     int rc = make_folders(agent, err);
     agent->images_dir = mem_printf("%s/images", agent->data_dir);
+    agent->volumes_dir = mem_printf("%s/volumes", agent->data_dir);
     if (rc != 0 || (rc = make_runtime(agent, options, err)) != 0 ||
         (rc = image_store_open(agent->images_dir, agent->self_path, &agent->images, err)) != 0) {
         agent->stopping = true;
@@ -502,14 +504,14 @@ static void agent_free(struct agent *agent)
     image_store_free(agent->images);
     crun_free(agent->crun);
     arena_done(&agent->seccomp_arena);
-    char **texts[] = {&agent->node_name,       &agent->root_dir,        &agent->data_dir,
-                      &agent->run_dir,         &agent->log_dir,         &agent->cgroup_root,
-                      &agent->self_path,       &agent->memory_dir,      &agent->containers_dir,
-                      &agent->images_dir,      &agent->pull_netns_path, &agent->resolv_conf,
-                      &agent->node_ip,         &agent->pod_cidr,        &agent->api_host,
-                      &agent->cluster_dns,     &agent->cluster_domain,  &agent->labels,
-                      &agent->mirrors,         &agent->kubelet_version, &agent->unsafe_sysctls,
-                      &agent->runtime_handlers};
+    char **texts[] = {&agent->node_name,      &agent->root_dir,        &agent->data_dir,
+                      &agent->run_dir,        &agent->log_dir,         &agent->cgroup_root,
+                      &agent->self_path,      &agent->memory_dir,      &agent->containers_dir,
+                      &agent->images_dir,     &agent->volumes_dir,     &agent->pull_netns_path,
+                      &agent->resolv_conf,    &agent->node_ip,         &agent->pod_cidr,
+                      &agent->api_host,       &agent->cluster_dns,     &agent->cluster_domain,
+                      &agent->labels,         &agent->mirrors,         &agent->kubelet_version,
+                      &agent->unsafe_sysctls, &agent->runtime_handlers};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         free(*texts[i]);
     }

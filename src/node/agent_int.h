@@ -110,8 +110,8 @@ struct agent {
     int holds;
 
     char *node_name, *root_dir, *data_dir, *run_dir, *log_dir, *cgroup_root, *self_path;
-    char *memory_dir, *containers_dir, *images_dir, *pull_netns_path, *resolv_conf, *node_ip,
-        *pod_cidr;
+    char *memory_dir, *containers_dir, *images_dir, *volumes_dir, *pull_netns_path, *resolv_conf,
+        *node_ip, *pod_cidr;
     char *unsafe_sysctls, *runtime_handlers;
     char *api_host, *kubelet_version, *cluster_dns, *cluster_domain, *labels, *mirrors;
     uint16_t api_port, kubelet_port;
@@ -174,8 +174,21 @@ void lookup_free(struct lookup *lookup);
 void lookup_add_pod(struct pod_entry *entry);
 void lookup_remove_pod(struct pod_entry *entry);
 bool lookup_known(struct pod_entry *entry); /* all of the pod's are (present or absent) */
-const struct val *lookup_get(struct lookup *lookup, bool secret, struct str ns, struct str name);
+enum lookup_kind { LOOKUP_CONFIG_MAP, LOOKUP_SECRET, LOOKUP_CLAIM, LOOKUP_VOLUME };
+void lookup_refer(struct pod_entry *entry, enum lookup_kind kind, struct str name); /* watches it */
+const struct val *lookup_get(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
+                             struct str name);
+bool lookup_has(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
+                struct str name); /* it is watched */
 void lookup_sweep(struct lookup *lookup);
+
+/* claims.c */
+void claims_refer(struct pod_entry *entry); /* looks its claims and their volumes up */
+/* What a volume with a claim is on this machine. ERR_UNAVAILABLE with the text of the event. Texts
+ * are the lookup's. */
+int claim_folder(struct pod_entry *entry, struct arena *arena, const struct val *volume,
+                 struct volume_folder *ret_folder, struct err *err);
+void claims_collect(struct agent *agent); /* removes folders of volumes that are gone */
 
 /* token.c */
 bool tokens_ready(struct pod_entry *entry); /* asks for what is missing */

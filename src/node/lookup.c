@@ -1,4 +1,4 @@
-/* lookup.c: ConfigMaps and Secrets that pods of this node refer to.
+/* lookup.c: ConfigMaps, Secrets, claims and their volumes that pods of this node refer to.
  *
  * Each is watched by name while a pod here refers to it, and a while longer (a namespace's
  * kube-root-ca.crt is asked for again by the next pod). The node may read only what its pods name
@@ -14,7 +14,7 @@ static const int64_t KEEP_UNUSED = 120 * NS_PER_S;
 
 struct lookup_entry {
     struct lookup *lookup;
-    char *key; /* "s/ns/name" or "c/ns/name" */
+    char *key; /* "secrets/ns/name" ... */
     struct client_watch *watch;
     struct object *object; /* NULL: absent */
     struct arena arena;
@@ -28,9 +28,14 @@ struct lookup {
     struct map entries;
 };
 
-static char *make_key(bool secret, struct str ns, struct str name)
+static const char *const plurals[] = {[LOOKUP_CONFIG_MAP] = "configmaps",
+                                      [LOOKUP_SECRET] = "secrets",
+                                      [LOOKUP_CLAIM] = "persistentvolumeclaims",
+                                      [LOOKUP_VOLUME] = "persistentvolumes"};
+
+static char *make_key(enum lookup_kind kind, struct str ns, struct str name)
 {
-    return mem_printf("%s/%.*s/%.*s", secret ? "s" : "c", STR_ARG(ns), STR_ARG(name));
+    return mem_printf("%s/%.*s/%.*s", plurals[kind], STR_ARG(ns), STR_ARG(name));
 }
 
 static void set_object(struct lookup_entry *entry, struct object *object)
@@ -105,9 +110,10 @@ static void on_sync_end(void *ctx, uint64_t revision)
 static const struct client_watch_ops watch_ops = {
     .sync_begin = on_sync_begin, .event = on_event, .sync_end = on_sync_end};
 
-static struct lookup_entry *need(struct lookup *lookup, bool secret, struct str ns, struct str name)
+static struct lookup_entry *need(struct lookup *lookup, enum lookup_kind kind, struct str ns,
+                                 struct str name)
 {
-    char *key = make_key(secret, ns, name);
+    char *key = make_key(kind, ns, name);
     struct lookup_entry *entry = map_get(&lookup->entries, str_of(key));
     if (entry != NULL) {
         free(key);
@@ -119,20 +125,20 @@ static struct lookup_entry *need(struct lookup *lookup, bool secret, struct str 
     map_set(&lookup->entries, str_of(key), entry);
     char *selector MEM_CLEANUP = mem_printf("metadata.name=%.*s", STR_ARG(name));
     struct client_watch_options options = {
-        .resource =
-            schema_resource(STR_NONE, STR("v1"), secret ? STR("secrets") : STR("configmaps")),
+        .resource = schema_resource(STR_NONE, STR("v1"), str_of(plurals[kind])),
         .ns = ns,
         .field_selector = str_of(selector)};
     entry->watch = client_watch(lookup->agent->client, &options, &watch_ops, entry);
     return entry;
 }
 
-static void refer(struct pod_entry *pod, bool secret, struct str name)
+void lookup_refer(struct pod_entry *pod, enum lookup_kind kind, struct str name)
 {
     if (name.n == 0) {
         return;
     }
-    struct lookup_entry *entry = need(pod->agent->lookup, secret, pod->worker->view->ns, name);
+    struct str ns = kind == LOOKUP_VOLUME ? STR_NONE : pod->worker->view->ns;
+    struct lookup_entry *entry = need(pod->agent->lookup, kind, ns, name);
     if (!refers(pod, entry->key)) {
         *vec_push(&pod->lookups) = mem_dupz(entry->key);
         entry->refs++;
@@ -142,12 +148,13 @@ static void refer(struct pod_entry *pod, bool secret, struct str name)
 static void refer_container(struct pod_entry *pod, const struct val *container)
 {
     VAL_EACH (it, val_get(container, "envFrom")) {
-        refer(pod, false, val_text(val_path(it, "configMapRef.name")));
-        refer(pod, true, val_text(val_path(it, "secretRef.name")));
+        lookup_refer(pod, LOOKUP_CONFIG_MAP, val_text(val_path(it, "configMapRef.name")));
+        lookup_refer(pod, LOOKUP_SECRET, val_text(val_path(it, "secretRef.name")));
     }
     VAL_EACH (it, val_get(container, "env")) {
-        refer(pod, false, val_text(val_path(it, "valueFrom.configMapKeyRef.name")));
-        refer(pod, true, val_text(val_path(it, "valueFrom.secretKeyRef.name")));
+        lookup_refer(pod, LOOKUP_CONFIG_MAP,
+                     val_text(val_path(it, "valueFrom.configMapKeyRef.name")));
+        lookup_refer(pod, LOOKUP_SECRET, val_text(val_path(it, "valueFrom.secretKeyRef.name")));
     }
 }
 
@@ -155,15 +162,15 @@ void lookup_add_pod(struct pod_entry *pod)
 {
     const struct val *spec = pod->worker->view->spec;
     VAL_EACH (it, val_get(spec, "volumes")) {
-        refer(pod, false, val_text(val_path(it, "configMap.name")));
-        refer(pod, true, val_text(val_path(it, "secret.secretName")));
+        lookup_refer(pod, LOOKUP_CONFIG_MAP, val_text(val_path(it, "configMap.name")));
+        lookup_refer(pod, LOOKUP_SECRET, val_text(val_path(it, "secret.secretName")));
         VAL_EACH (source, val_path(it, "projected.sources")) {
-            refer(pod, false, val_text(val_path(source, "configMap.name")));
-            refer(pod, true, val_text(val_path(source, "secret.name")));
+            lookup_refer(pod, LOOKUP_CONFIG_MAP, val_text(val_path(source, "configMap.name")));
+            lookup_refer(pod, LOOKUP_SECRET, val_text(val_path(source, "secret.name")));
         }
     }
     VAL_EACH (it, val_get(spec, "imagePullSecrets")) {
-        refer(pod, true, val_text(val_get(it, "name")));
+        lookup_refer(pod, LOOKUP_SECRET, val_text(val_get(it, "name")));
     }
     static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -188,6 +195,7 @@ void lookup_remove_pod(struct pod_entry *pod)
 
 bool lookup_known(struct pod_entry *pod)
 {
+    claims_refer(pod); /* the volume of a claim is known by the claim only */
     VEC_EACH (it, &pod->lookups) {
         struct lookup_entry *entry = map_get(&pod->agent->lookup->entries, str_of(*it));
         if (entry != NULL && !entry->known) {
@@ -197,11 +205,23 @@ bool lookup_known(struct pod_entry *pod)
     return true;
 }
 
-const struct val *lookup_get(struct lookup *lookup, bool secret, struct str ns, struct str name)
+static struct lookup_entry *find(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
+                                 struct str name)
 {
-    char *key MEM_CLEANUP = make_key(secret, ns, name);
-    struct lookup_entry *entry = map_get(&lookup->entries, str_of(key));
+    char *key MEM_CLEANUP = make_key(kind, ns, name);
+    return map_get(&lookup->entries, str_of(key));
+}
+
+const struct val *lookup_get(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
+                             struct str name)
+{
+    struct lookup_entry *entry = find(lookup, kind, ns, name);
     return entry != NULL ? entry->value : NULL;
+}
+
+bool lookup_has(const struct lookup *lookup, enum lookup_kind kind, struct str ns, struct str name)
+{
+    return find(lookup, kind, ns, name) != NULL;
 }
 
 static void entry_free(struct lookup_entry *entry)

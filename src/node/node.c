@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "api/volume_binding.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/file.h"
@@ -343,6 +344,12 @@ static void set_labels(struct node_reporter *r, struct arena *a, struct val *met
     }
 }
 
+static void set_annotations(struct node_reporter *r, struct arena *a, struct val *meta)
+{
+    struct val *annotations = val_make_object(a, meta, STR("annotations"));
+    val_set_text(a, annotations, STR(ANNOTATION_VOLUME_ROOT), str_of(r->agent->volumes_dir));
+}
+
 static void register_node(struct node_reporter *r)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
@@ -353,6 +360,7 @@ static void register_node(struct node_reporter *r)
     struct val *meta = val_make_object(a, node, STR("metadata"));
     val_set_text(a, meta, STR("name"), str_of(r->agent->node_name));
     set_labels(r, a, meta);
+    set_annotations(r, a, meta);
     struct val *spec = val_make_object(a, node, STR("spec"));
     if (r->agent->pod_cidr[0] != '\0') {
         val_set_text(a, spec, STR("podCIDR"), str_of(r->agent->pod_cidr));

@@ -33,6 +33,9 @@ struct prepare {
     struct {
         VEC_OF(struct volume_payload);
     } payloads; /* of the API-backed volumes, in spec order */
+    struct {
+        VEC_OF(struct volume_folder);
+    } folders; /* of the volumes with a claim, in spec order */
     struct buf hosts, resolv, hostname;
     int64_t fs_group;
     bool refresh; /* only the payloads */
@@ -46,12 +49,12 @@ struct prepare {
 
 static const struct val *find_config_map(void *ctx, struct str ns, struct str name)
 {
-    return lookup_get(((struct pod_entry *)ctx)->agent->lookup, false, ns, name);
+    return lookup_get(((struct pod_entry *)ctx)->agent->lookup, LOOKUP_CONFIG_MAP, ns, name);
 }
 
 static const struct val *find_secret(void *ctx, struct str ns, struct str name)
 {
-    return lookup_get(((struct pod_entry *)ctx)->agent->lookup, true, ns, name);
+    return lookup_get(((struct pod_entry *)ctx)->agent->lookup, LOOKUP_SECRET, ns, name);
 }
 
 static struct str find_token(void *ctx, const struct volume_token *token)
@@ -214,14 +217,18 @@ static int make_group(const struct prepare *p, struct err *err)
 static int prepare_volumes(struct prepare *p, struct err *err)
 {
     struct volume_paths paths = {p->entry->pod_dir, p->entry->memory_dir};
-    size_t at = 0;
+    size_t at = 0, claim_at = 0;
     VAL_EACH (volume, val_get(p->view->spec, "volumes")) {
         char *path MEM_CLEANUP = NULL;
         bool backed = volume_is_api_backed(volume), changed = false;
         if (p->refresh && !backed) {
             continue;
         }
-        int rc = volume_prepare(volume, &paths, p->fs_group, &path, err);
+        int rc = 0;
+        if (volume_has_claim(volume)) {
+            rc = volume_link(volume, &p->folders.items[claim_at++], &paths, p->fs_group, err);
+        }
+        rc = rc == 0 ? volume_prepare(volume, &paths, p->fs_group, &path, err) : rc;
         if (rc == 0 && backed) {
             rc = volume_write(path, &p->payloads.items[at++], p->fs_group, &changed, err);
             p->changed |= changed;
@@ -272,6 +279,7 @@ static void prepare_free(struct prepare *p)
         vec_done(it);
     }
     vec_done(&p->payloads);
+    vec_done(&p->folders);
     buf_done(&p->hosts);
     buf_done(&p->resolv);
     buf_done(&p->hostname);
@@ -341,16 +349,31 @@ static void compute_files(struct prepare *p)
     buf_char(&p->hostname, '\n');
 }
 
+/* Texts are copied: the lookup may change while the job runs. */
+static int add_folder(struct prepare *p, const struct val *volume, struct err *err)
+{
+    struct volume_folder folder = {0};
+    int rc = claim_folder(p->entry, &p->arena, volume, &folder, err);
+    if (rc == 0) {
+        folder.path = str_copy_in(&p->arena, folder.path);
+        folder.type = str_copy_in(&p->arena, folder.type);
+        *vec_push(&p->folders) = folder;
+    }
+    return rc;
+}
+
 static int compute_payloads(struct prepare *p, struct err *err)
 {
     struct volume_facts facts;
     entry_facts(p->entry, &p->arena, &facts);
     VAL_EACH (volume, val_get(p->view->spec, "volumes")) {
-        if (!volume_is_api_backed(volume)) {
-            continue;
+        int rc = 0;
+        if (volume_is_api_backed(volume)) {
+            struct volume_payload *payload = vec_push(&p->payloads);
+            rc = volume_compute(&p->arena, p->view->pod, volume, &facts, payload, err);
+        } else if (volume_has_claim(volume) && !p->refresh) {
+            rc = add_folder(p, volume, err);
         }
-        struct volume_payload *payload = vec_push(&p->payloads);
-        int rc = volume_compute(&p->arena, p->view->pod, volume, &facts, payload, err);
         if (rc != 0) {
             return err_wrap(err, "MountVolume.SetUp failed for volume \"%.*s\"",
                             STR_ARG(val_text(val_get(volume, "name"))));

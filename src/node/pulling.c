@@ -34,8 +34,9 @@ static char *merge_auths(struct pod_entry *entry)
     struct val *out = val_new(&arena, VAL_OBJECT);
     struct val *auths = val_make_object(&arena, out, STR("auths"));
     VAL_EACH (it, val_get(entry->worker->view->spec, "imagePullSecrets")) {
-        const struct val *secret = lookup_get(entry->agent->lookup, true, entry->worker->view->ns,
-                                              val_text(val_get(it, "name")));
+        const struct val *secret =
+            lookup_get(entry->agent->lookup, LOOKUP_SECRET, entry->worker->view->ns,
+                       val_text(val_get(it, "name")));
         struct buf bytes BUF_CLEANUP = BUF_INIT;
         struct val *document;
         const struct val *data = val_get(secret, "data");

@@ -150,7 +150,8 @@ static int add_volume_mounts(struct mounts *m, struct err *err)
         mount->propagation = str_is(propagation, "HostToContainer") ? "rslave"
                              : str_is(propagation, "Bidirectional") ? "rshared"
                                                                     : "rprivate";
-        if (volume_is_api_backed(volume)) {
+        if (volume_is_api_backed(volume) ||
+            val_bool(val_path(volume, "persistentVolumeClaim.readOnly"), false)) {
             mount->read_only = true;
         }
         if (expression.n > 0) {

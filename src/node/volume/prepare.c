@@ -117,6 +117,61 @@ static int check_host_path(const char *path, struct str type, struct err *err)
     return err_set(err, ERR_UNSUPPORTED, "hostPath type %.*s is not supported", STR_ARG(type));
 }
 
+/* ---- claims ---- */
+
+bool volume_has_claim(const struct val *volume)
+{
+    return !val_absent(val_get(volume, "persistentVolumeClaim")) ||
+           !val_absent(val_get(volume, "ephemeral"));
+}
+
+static char *claim_link(const struct volume_paths *paths, const struct val *volume)
+{
+    return volume_dir(paths, "local-volume", val_text(val_get(volume, "name")));
+}
+
+int volume_link(const struct val *volume, const struct volume_folder *folder,
+                const struct volume_paths *paths, int64_t fs_group, struct err *err)
+{
+    char *target MEM_CLEANUP = str_dup(folder->path);
+    char *link MEM_CLEANUP = claim_link(paths, volume);
+    char *above MEM_CLEANUP = mem_printf("%s/volumes/kubernetes.io~local-volume", paths->pod_dir);
+    struct stat info;
+    bool is_new = stat(target, &info) != 0;
+    int rc = folder->make ? file_make_dirs(target, 0755, err)
+                          : check_host_path(target, folder->type, err);
+    if (rc == 0 && folder->make && is_new && chmod(target, 0777) != 0) {
+        rc = err_os(err, errno, "chmod %s", target);
+    }
+    if (rc == 0 && folder->is_local && !folder->make && is_new) {
+        rc = err_set(err, ERR_NOT_FOUND, "local volume path %s does not exist", target);
+    }
+    if (rc == 0 && folder->is_local) {
+        rc = give_to_group(target, fs_group, err);
+    }
+    if (rc == 0) {
+        rc = file_make_dirs(above, 0750, err);
+    }
+    if (rc == 0 && symlink(target, link) != 0 &&
+        (errno != EEXIST || unlink(link) != 0 || symlink(target, link) != 0)) {
+        rc = err_os(err, errno, "link %s", link);
+    }
+    return rc;
+}
+
+static int prepare_claim(const struct val *volume, const struct volume_paths *paths,
+                         char **ret_path, struct err *err)
+{
+    char *link MEM_CLEANUP = claim_link(paths, volume);
+    char target[4096];
+    ssize_t n = readlink(link, target, sizeof target - 1);
+    if (n < 0) {
+        return err_os(err, errno, "read %s", link);
+    }
+    *ret_path = str_dup(str_at(target, (size_t)n));
+    return 0;
+}
+
 static const struct {
     const char *field, *plugin;
 } api_backed[] = {{"configMap", "configmap"},
@@ -144,6 +199,9 @@ int volume_prepare(const struct val *volume, const struct volume_paths *paths, i
     }
     char *path = NULL;
     int rc;
+    if (volume_has_claim(volume)) {
+        return prepare_claim(volume, paths, ret_path, err);
+    }
     if ((source = val_get(volume, "emptyDir")) != NULL) {
         path = volume_dir(paths, "empty-dir", name);
         rc = prepare_empty(source, path, fs_group, err);

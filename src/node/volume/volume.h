@@ -51,6 +51,16 @@ struct volume_paths {
  * in *ret_path. API-backed volumes: their folder. */
 int volume_prepare(const struct val *volume, const struct volume_paths *paths, int64_t fs_group,
                    char **ret_path, struct err *err);
+/* A volume with a claim (persistentVolumeClaim, ephemeral): a folder of the machine. */
+struct volume_folder {
+    struct str path, type; /* type: of a hostPath */
+    bool is_local, make;   /* make: ours, made on first use */
+};
+bool volume_has_claim(const struct val *volume);
+/* Blocking. Notes in the pod's folder where the volume is; volume_prepare() finds it from then on.
+ */
+int volume_link(const struct val *volume, const struct volume_folder *folder,
+                const struct volume_paths *paths, int64_t fs_group, struct err *err);
 /* Blocking. Unmounts and removes all volumes of a pod. */
 int volume_remove_all(const struct volume_paths *paths, struct err *err);
 

@@ -120,14 +120,24 @@ static bool containers_refer(const struct val *spec, bool secret, struct str nam
     return false;
 }
 
-static bool pod_refers(const struct val *spec, struct str resource, struct str name)
+/* The claim of an ephemeral volume is named POD-VOLUME. */
+static bool is_ephemeral_claim(const struct val *pod, const struct val *volume, struct str name)
 {
+    struct str own = val_name(pod), part = val_text(val_get(volume, "name"));
+    return !val_absent(val_get(volume, "ephemeral")) && name.n == own.n + 1 + part.n &&
+           str_starts(name, own) && name.p[own.n] == '-' && str_ends(name, part);
+}
+
+static bool pod_refers(const struct val *pod, struct str resource, struct str name)
+{
+    const struct val *spec = val_get(pod, "spec");
     if (str_is(resource, "serviceaccounts")) {
         return is_named(spec, "serviceAccountName", name);
     }
     if (str_is(resource, "persistentvolumeclaims")) {
         VAL_EACH (volume, val_get(spec, "volumes")) {
-            if (is_named(val_get(volume, "persistentVolumeClaim"), "claimName", name)) {
+            if (is_named(val_get(volume, "persistentVolumeClaim"), "claimName", name) ||
+                is_ephemeral_claim(pod, volume, name)) {
                 return true;
             }
         }
@@ -154,9 +164,9 @@ bool node_refers(struct server *server, struct str node, struct str ns, struct s
     const struct object *pod;
     while (!found && (pod = snapshot_next(&iter)) != NULL) {
         arena_reset(&arena);
-        const struct val *spec = val_get(object_decode(pod, &arena), "spec");
-        found =
-            str_eq(val_text(val_get(spec, "nodeName")), node) && pod_refers(spec, resource, name);
+        const struct val *value = object_decode(pod, &arena);
+        found = str_eq(val_text(val_path(value, "spec.nodeName")), node) &&
+                pod_refers(value, resource, name);
     }
     snapshot_release(snapshot);
     return found;
@@ -182,6 +192,27 @@ static bool is_reference(const struct attributes *a)
            has_word("secrets configmaps serviceaccounts persistentvolumeclaims", a->resource);
 }
 
+/* A volume matters to the nodes whose pods use its claim; one that is not there to all: an agent
+ * asks whether a folder's volume is gone. */
+static bool is_volume_of_node(struct server *server, const struct attributes *a)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    if (a->group.n > 0 || a->subresource.n > 0 || a->name.n == 0 ||
+        !str_is(a->resource, "persistentvolumes") || !has_word("get list watch", a->verb)) {
+        return false;
+    }
+    struct object *volume =
+        cache_get(server->cache, server->known.persistent_volumes, STR_NONE, a->name);
+    if (volume == NULL) {
+        return true;
+    }
+    const struct val *ref = val_path(object_decode(volume, &arena), "spec.claimRef");
+    bool found = node_refers(server, a->identity->node, val_text(val_get(ref, "namespace")),
+                             STR("persistentvolumeclaims"), val_text(val_get(ref, "name")));
+    object_unref(volume);
+    return found;
+}
+
 bool node_authorizer_allows(struct server *server, const struct attributes *a,
                             struct arena *reason_arena, struct str *ret_reason)
 {
@@ -189,7 +220,7 @@ bool node_authorizer_allows(struct server *server, const struct attributes *a,
         return (str_is(a->path, "/cox/v1/reverse") && str_is(a->verb, "get")) ||
                (str_is(a->path, "/cox/v1/renew") && str_is(a->verb, "post"));
     }
-    if (table_allows(a) || own_lease(a)) {
+    if (table_allows(a) || own_lease(a) || is_volume_of_node(server, a)) {
         return true;
     }
     /* Pods are listed by node only. */

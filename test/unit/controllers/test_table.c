@@ -5,13 +5,32 @@
 
 static void every_controller_has_its_row(void **state)
 {
+    /* clang-format off: one a line */
     const struct controller *all[] = {
-        &controller_deployment,     &controller_replicaset,      &controller_statefulset,
-        &controller_daemonset,      &controller_disruption,      &controller_replication,
-        &controller_endpointslice,  &controller_endpoints,       &controller_job,
-        &controller_job_ttl,        &controller_node_life,       &controller_pod_gc,
-        &controller_taint_eviction, &controller_service_account, &controller_root_ca,
-        &controller_namespace,      &controller_garbage,         &controller_endpointslice_mirror};
+        &controller_cron_job,
+        &controller_daemonset,
+        &controller_deployment,
+        &controller_disruption,
+        &controller_endpoints,
+        &controller_endpointslice,
+        &controller_endpointslice_mirror,
+        &controller_ephemeral_volume,
+        &controller_garbage,
+        &controller_job,
+        &controller_job_ttl,
+        &controller_namespace,
+        &controller_node_life,
+        &controller_persistent_volume_binder,
+        &controller_pod_gc,
+        &controller_replicaset,
+        &controller_replication,
+        &controller_resource_quota,
+        &controller_root_ca,
+        &controller_service_account,
+        &controller_statefulset,
+        &controller_taint_eviction,
+    };
+    /* clang-format on */
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         bool found = false;
         for (size_t j = 0; controllers_table[j] != NULL; j++) {
