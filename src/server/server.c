@@ -37,7 +37,6 @@ static void find_known(struct known_resources *k)
         .config_maps = known("", "v1", "configmaps"),
         .endpoints = known("", "v1", "endpoints"),
         .claims = known("", "v1", "persistentvolumeclaims"),
-        .persistent_volumes = known("", "v1", "persistentvolumes"),
         .limit_ranges = known("", "v1", "limitranges"),
         .quotas = known("", "v1", "resourcequotas"),
         .budgets = known("policy", "v1", "poddisruptionbudgets"),

@@ -202,7 +202,7 @@ static bool is_volume_of_node(struct server *server, const struct attributes *a)
         return false;
     }
     struct object *volume =
-        cache_get(server->cache, server->known.persistent_volumes, STR_NONE, a->name);
+        cache_get(server->cache, server->known.volumes, STR_NONE, a->name);
     if (volume == NULL) {
         return true;
     }
