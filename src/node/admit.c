@@ -12,6 +12,7 @@
 #include "api/node_fit.h"
 #include "base/mem.h"
 #include "node/agent_int.h"
+#include "node/eviction.h"
 
 struct verdict {
     struct agent *agent;
@@ -30,6 +31,13 @@ static bool refuse(struct verdict *v, const char *reason, const char *format, ..
     va_end(ap);
     snprintf(v->reason, sizeof v->reason, "%s", reason);
     return false;
+}
+
+static bool node_can_take(struct verdict *v)
+{
+    char message[200];
+    return eviction_admits(v->agent->eviction, v->view, message, sizeof message) ||
+           refuse(v, "Evicted", "%s", message);
 }
 
 /* ---- sysctls ---- */
@@ -251,7 +259,7 @@ bool entry_admit(struct pod_entry *entry)
     bool leaving = !val_absent(val_get(view->meta, "deletionTimestamp"));
     struct str phase = val_text(val_get(view->status, "phase"));
     if (taken_before || leaving || str_is(phase, "Failed") || str_is(phase, "Succeeded") ||
-        (sysctls_allowed(&v) && resources_fit(&v) && place_fits(&v))) {
+        (node_can_take(&v) && sysctls_allowed(&v) && resources_fit(&v) && place_fits(&v))) {
         return true;
     }
     pod_worker_reject(entry->worker, v.reason, v.message);

@@ -17,10 +17,13 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "node/agent_int.h"
+#include "node/eviction.h"
 #include "node/runtime/cgroup.h"
 #include "node/serve/access.h"
 #include "node/serve/streams.h"
+#include "node/static_pods.h"
 
+static const int64_t EVICTION_TRANSITION = 300 * NS_PER_S;
 static const int64_t HOUSEKEEPING = 10 * NS_PER_S, IMAGE_AGE = 120 * NS_PER_S;
 enum { SECCOMP_MAX = 1024 * 1024, DISK_HIGH = 85 };
 
@@ -72,6 +75,7 @@ static void entry_free(struct pod_entry *entry)
     free(entry->ipc_ns_path);
     free(entry->shm_path);
     free(entry->runtime_program);
+    free(entry->mirror_uid);
     free(entry);
 }
 
@@ -119,7 +123,7 @@ static char *pod_cgroup(struct agent *agent, const struct pod_view *view)
                       STR_ARG(view->uid));
 }
 
-static void add_pod(struct agent *agent, struct pod_view *view)
+static struct pod_entry *entry_new(struct agent *agent, struct pod_view *view)
 {
     struct pod_entry *entry = mem_new(struct pod_entry);
     entry->agent = agent;
@@ -134,6 +138,13 @@ static void add_pod(struct agent *agent, struct pod_view *view)
     entry->worker->user = entry;
     entry->worker->host_ip = str_of(agent->node_ip);
     map_set(&agent->pod_entries, view->uid, entry);
+    return entry;
+}
+
+static void add_pod(struct agent *agent, struct pod_view *view, bool is_static)
+{
+    struct pod_entry *entry = entry_new(agent, view);
+    entry->is_static = is_static;
     if (agent->records.count > 0) {
         entry_recover(entry);
     }
@@ -143,9 +154,17 @@ static void add_pod(struct agent *agent, struct pod_view *view)
     }
 }
 
+void agent_add_static(struct agent *agent, struct pod_view *view)
+{
+    add_pod(agent, view, true);
+}
+
 static void on_pod(void *ctx, struct object *old, struct object *now)
 {
     struct agent *agent = ctx;
+    if (agent->static_pods != NULL && static_pods_mirror(agent->static_pods, old, now)) {
+        return;
+    }
     if (old != NULL && (now == NULL || !str_eq(old->uid, now->uid))) {
         struct pod_entry *gone = agent_entry(agent, old->uid);
         if (gone != NULL && gone->finalizing) {
@@ -161,7 +180,7 @@ static void on_pod(void *ctx, struct object *old, struct object *now)
     struct pod_view *view = pod_view_new(now);
     struct pod_entry *entry = agent_entry(agent, now->uid);
     if (entry == NULL) {
-        add_pod(agent, view);
+        add_pod(agent, view, false);
     } else if (!entry->finalizing) {
         size_t known = entry->worker->container_count;
         pod_worker_update(entry->worker, view);
@@ -377,8 +396,7 @@ static void collect_done(struct job *job)
     agent_release(agent);
 }
 
-/* Over 85% of the disk: images that no container here uses go. */
-static void collect_images(struct agent *agent)
+void agent_collect_images(struct agent *agent)
 {
     struct collect *c = mem_new(struct collect);
     size_t room = 0;
@@ -409,7 +427,7 @@ static void on_housekeeping(struct timer *timer)
     agent_rotate_logs(agent);
     claims_collect(agent);
     if (disk_full(agent->data_dir)) {
-        collect_images(agent);
+        agent_collect_images(agent);
     }
     timer_start(agent->loop, &agent->housekeeping, HOUSEKEEPING, on_housekeeping);
 }
@@ -484,11 +502,20 @@ int agent_start(const struct agent_options *options, struct agent **ret_agent, s
     agent->lookup = lookup_new(agent);
     agent->streams = stream_set_new();
     agent->access = access_new(agent);
+    rc = eviction_start(agent, options->eviction_hard,
+                        options->eviction_transition_ns > 0 ? options->eviction_transition_ns
+                                                            : EVICTION_TRANSITION,
+                        &agent->eviction, err);
+    if (rc != 0) {
+        agent_stop(agent);
+        return rc;
+    }
     agent->reporter = node_reporter_new(agent);
     if (agent->has_devices && agent->devices.on_change != NULL) {
         agent->devices.on_change(agent->devices.ctx, on_device_change, agent);
     }
     watch(agent);
+    static_pods_start(agent, options->manifest_dir != NULL ? options->manifest_dir : "");
     timer_start(agent->loop, &agent->housekeeping, HOUSEKEEPING, on_housekeeping);
     *ret_agent = agent;
     return 0;
@@ -525,6 +552,10 @@ void agent_stop(struct agent *agent)
     }
     agent->stopping = true;
     timer_stop(&agent->housekeeping);
+    eviction_free(agent->eviction);
+    agent->eviction = NULL;
+    static_pods_free(agent->static_pods);
+    agent->static_pods = NULL;
     if (agent->has_devices && agent->devices.on_change != NULL) {
         agent->devices.on_change(agent->devices.ctx, NULL, NULL);
     }

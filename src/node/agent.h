@@ -54,6 +54,9 @@ struct agent_options {
     struct str kubelet_version;             /* "v1.37.0" form; empty: a default */
     struct str cluster_dns, cluster_domain; /* empty: the network's */
     struct str labels;                      /* "a=b,c=d" put on the Node when it is made */
+    const char *manifest_dir;               /* of static pods; NULL or "": none */
+    struct str eviction_hard;               /* thresholds (eviction.h); n 0: upstream's */
+    int64_t eviction_transition_ns; /* how long a condition stays after its cause; 0: 5 min */
     struct str unsafe_sysctls;   /* "kernel.msg*,net.core.somaxconn": allowed beyond the safe set */
     struct str runtime_handlers; /* "NAME=PATH,...": programs for handlers of RuntimeClasses */
     int max_pods;                /* 0: 110 */

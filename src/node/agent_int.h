@@ -20,6 +20,8 @@ struct lookup;
 struct node_reporter;
 struct stream_set;
 struct access;
+struct eviction;
+struct static_pods;
 #define AGENT_DIAL                                                                                 \
     "dial" /* no subresource of upstream: connections to pods, for the server only                 \
             */
@@ -52,6 +54,9 @@ struct pod_entry {
     bool dead; /* freed when the last hold goes */
     struct pod_network network;
     bool attached;
+    bool is_static;        /* of a manifest on this node */
+    char *mirror_uid;      /* of a static pod in the API; NULL: it is not there (yet) */
+    int64_t disk_bytes;    /* on the node's disk, as last measured */
     char *runtime_program; /* of its RuntimeClass; NULL: the built-in one */
     char *pid_ns_path, *ipc_ns_path, *shm_path;
     pid_t pause_pid;
@@ -101,6 +106,8 @@ struct agent {
     struct node_reporter *reporter;
     struct stream_set *streams;
     struct access *access;
+    struct eviction *eviction;
+    struct static_pods *static_pods;
     struct map pulls; /* reference -> struct pull */
     struct {
         VEC_OF(struct record);
@@ -131,6 +138,10 @@ struct agent {
 struct pod_entry *agent_entry(struct agent *agent, struct str uid);
 struct pod_entry *agent_entry_named(struct agent *agent, struct str ns, struct str name);
 void agent_hold(struct agent *agent);
+/* A pod that the API did not send. */
+void agent_add_static(struct agent *agent, struct pod_view *view);
+/* Images that no container here uses go, in the background. */
+void agent_collect_images(struct agent *agent);
 void agent_release(struct agent *agent); /* frees a stopped agent that nothing holds any more */
 void entry_hold(struct pod_entry *entry);
 void entry_release(struct pod_entry *entry); /* may free it */

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "node/agent_int.h"
+#include "node/eviction.h"
 
 static const int64_t LEASE_PERIOD = 10 * NS_PER_S, STATUS_PERIOD = 10 * NS_PER_S,
                      REPORT_PERIOD = 300 * NS_PER_S;
@@ -27,6 +28,10 @@ struct node_reporter {
     struct buf sent; /* status without heartbeat times */
     int64_t sent_ns; /* mono */
     int64_t ready_since_ns;
+    struct {
+        bool on;
+        int64_t since_ns; /* wall; 0: always */
+    } pressure[PRESSURES];
     int holds;
     bool dead;
 };
@@ -164,37 +169,13 @@ static void set_images(struct node_reporter *r, struct arena *a, struct val *sta
 
 /* ---- conditions ---- */
 
-static bool memory_low(void)
-{
-    struct buf text BUF_CLEANUP = BUF_INIT;
-    uint64_t kib = UINT64_MAX;
-    file_read("/proc/meminfo", 16384, &text, NULL);
-    struct str rest = buf_view(&text);
-    while (rest.p != NULL) {
-        struct str line = str_cut(rest, '\n', &rest);
-        if (str_starts(line, STR("MemAvailable:"))) {
-            struct str unit, number = str_cut(str_trim(str_from(line, 13)), ' ', &unit);
-            str_u64(number, &kib);
-        }
-    }
-    return kib < 100 * 1024; /* memory.available<100Mi */
-}
-
-static bool disk_low(const struct node_reporter *r)
-{
-    struct statvfs info;
-    return statvfs(r->agent->root_dir, &info) == 0 && info.f_blocks > 0 &&
-           (info.f_bavail * 100 / info.f_blocks < 10 ||
-            (info.f_files > 0 && info.f_favail * 100 / info.f_files < 5));
-}
-
 static void add_condition(struct node_reporter *r, struct arena *a, struct val *list,
                           const char *type, bool yes, const char *reason, const char *message,
-                          struct str heartbeat)
+                          struct str heartbeat, int64_t since_ns)
 {
     struct val *out = val_append(list, val_new(a, VAL_OBJECT));
     char since[TIME_TEXT_SIZE];
-    size_t n = time_format(r->ready_since_ns, since);
+    size_t n = time_format(since_ns, since);
     val_set_text(a, out, STR("type"), str_of(type));
     val_set_text(a, out, STR("status"), yes ? STR("True") : STR("False"));
     if (heartbeat.n > 0) {
@@ -209,19 +190,32 @@ static void set_conditions(struct node_reporter *r, struct arena *a, struct val 
                            struct str heartbeat)
 {
     struct val *list = val_make_array(a, status, STR("conditions"));
-    bool memory = memory_low(), disk = disk_low(r);
-    add_condition(r, a, list, "MemoryPressure", memory,
-                  memory ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
-                  memory ? "kubelet has insufficient memory available"
-                         : "kubelet has sufficient memory available",
-                  heartbeat);
-    add_condition(r, a, list, "DiskPressure", disk,
-                  disk ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
-                  disk ? "kubelet has disk pressure" : "kubelet has no disk pressure", heartbeat);
-    add_condition(r, a, list, "PIDPressure", false, "KubeletHasSufficientPID",
-                  "kubelet has sufficient PID available", heartbeat);
+    static const struct {
+        const char *type, *bad_reason, *bad, *good_reason, *good;
+    } pressures[PRESSURES] = {
+        [MEMORY_PRESSURE] = {"MemoryPressure", "KubeletHasInsufficientMemory",
+                             "kubelet has insufficient memory available",
+                             "KubeletHasSufficientMemory",
+                             "kubelet has sufficient memory available"},
+        [DISK_PRESSURE] = {"DiskPressure", "KubeletHasDiskPressure", "kubelet has disk pressure",
+                           "KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
+        [PID_PRESSURE] = {"PIDPressure", "KubeletHasInsufficientPID",
+                          "kubelet has insufficient PID available", "KubeletHasSufficientPID",
+                          "kubelet has sufficient PID available"}};
+    for (int i = 0; i < PRESSURES; i++) {
+        bool yes = eviction_pressure(r->agent->eviction, (enum eviction_condition)i);
+        if (yes != r->pressure[i].on) {
+            r->pressure[i].on = yes;
+            r->pressure[i].since_ns = clock_wall(loop_clock(r->agent->loop));
+        }
+        int64_t since = r->pressure[i].since_ns;
+        add_condition(r, a, list, pressures[i].type, yes,
+                      yes ? pressures[i].bad_reason : pressures[i].good_reason,
+                      yes ? pressures[i].bad : pressures[i].good, heartbeat,
+                      since > 0 ? since : r->ready_since_ns);
+    }
     add_condition(r, a, list, "Ready", true, "KubeletReady", "kubelet is posting ready status",
-                  heartbeat);
+                  heartbeat, r->ready_since_ns);
 }
 
 static struct val *build_status(struct node_reporter *r, struct arena *a, bool heartbeat)

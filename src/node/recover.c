@@ -64,8 +64,11 @@ static void restore_ended(struct container *container, const struct record *reco
     container_restore_ended(container, record->restarts, &end);
 }
 
-static bool probe_state(const struct pod_view *view, const char *name, const char *field)
+/* What the API was told before; without that (a static pod), what holds without a probe. */
+static bool probe_state(const struct container *container, const char *field, bool probed)
 {
+    const struct pod_view *view = container->worker->view;
+    const char *name = container->name;
     static const char *const lists[] = {"containerStatuses", "initContainerStatuses"};
     for (size_t i = 0; i < 2; i++) {
         const struct val *status =
@@ -74,7 +77,7 @@ static bool probe_state(const struct pod_view *view, const char *name, const cha
             return val_bool(val_get_str(status, str_of(field)), false);
         }
     }
-    return false;
+    return !probed;
 }
 
 static void restore(struct pod_entry *entry, struct record *record)
@@ -107,9 +110,12 @@ static void restore(struct pod_entry *entry, struct record *record)
         restore_ended(container, record, &status);
         return;
     }
+    const struct val *spec = container_spec(container);
+    bool starts = !val_absent(val_get(spec, "startupProbe"));
+    bool probed = starts || !val_absent(val_get(spec, "readinessProbe"));
     container_restore_running(container, record->id, record->restarts, record->started_ns,
-                              probe_state(entry->worker->view, container->name, "started"),
-                              probe_state(entry->worker->view, container->name, "ready"));
+                              probe_state(container, "started", starts),
+                              probe_state(container, "ready", probed));
 }
 
 static void floor_restarts(struct pod_entry *entry)

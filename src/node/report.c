@@ -108,7 +108,7 @@ static void on_patched(void *ctx, const struct client_result *result)
         LOG_WARN("node", "the server refuses a pod's status", LOG_Z("pod", entry->name),
                  LOG_ERR(&result->error));
     }
-    if (result->code == ERR_NOT_FOUND) {
+    if (result->code == ERR_NOT_FOUND && !entry->is_static) {
         entry->worker->object_gone = true;
     }
     if (entry->status_dirty || entry->finalizing) {
@@ -122,7 +122,8 @@ static void send_status(struct pod_entry *entry, struct arena *arena, struct val
 {
     struct val *body = val_new(arena, VAL_OBJECT);
     struct val *meta = val_make_object(arena, body, STR("metadata"));
-    val_set_text(arena, meta, STR("uid"), str_of(entry->uid));
+    val_set_text(arena, meta, STR("uid"),
+                 str_of(entry->is_static ? entry->mirror_uid : entry->uid));
     val_set(body, STR("status"), status);
     struct client_request request = {.verb = CLIENT_PATCH,
                                      .resource = schema_resource(STR_NONE, STR("v1"), STR("pods")),
@@ -140,6 +141,9 @@ static void flush_entry(struct pod_entry *entry)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     struct buf text BUF_CLEANUP = BUF_INIT;
+    if (entry->is_static && entry->mirror_uid == NULL && !entry->finalizing) {
+        return; /* said when the mirror is there */
+    }
     entry->status_dirty = false;
     if (timer_armed(&entry->status_retry) || entry->dead) {
         return;

@@ -78,6 +78,13 @@ static const struct option table[] = {
      "plain HTTP to registries on loopback and in .local and .test"},
     {"cgroup-root", TEXT(cgroup_root), AS_AGENT | ROLE_RESET, "cox", "NAME",
      "parent of all cgroups of pods"},
+    {"pod-manifest-path", TEXT(pod_manifest_path), AS_AGENT, "", "DIR",
+     "folder of manifests of pods that this node runs on its own (static pods)"},
+    {"eviction-hard", TEXT(eviction_hard), AS_AGENT, "", "SIGNAL<LIMIT,...",
+     "when pods are evicted (default: memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree"
+     "<5%,imagefs.available<15%,imagefs.inodesFree<5%; also pid.available)"},
+    {"eviction-transition-seconds", NUMBER(eviction_transition_seconds), AS_AGENT, "300", "S",
+     "how long the node's pressure conditions stay after their cause"},
     {"allowed-unsafe-sysctls", TEXT(allowed_unsafe_sysctls), AS_AGENT, "", "NAME,...",
      "sysctls that pods may set beyond the safe ones; a name may end in *"},
     {"runtime-handlers", TEXT(runtime_handlers), AS_AGENT, "", "NAME=PATH,...",
@@ -273,8 +280,9 @@ static int apply_file(const char *path, struct options *options, struct err *err
 /* Folders are used by children whose working directory is another one. */
 static void make_absolute(struct options *options)
 {
-    char **const folders[] = {&options->data_dir, &options->config_dir, &options->run_dir,
-                              &options->root_dir, &options->log_dir};
+    char **const folders[] = {&options->data_dir, &options->config_dir,
+                              &options->run_dir,  &options->root_dir,
+                              &options->log_dir,  &options->pod_manifest_path};
     char here[4096];
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if ((*folders[i])[0] != '/' && (*folders[i])[0] != '\0' &&

@@ -19,12 +19,14 @@ struct options { /* texts are NUL ended and live until options_done; "" when not
     char *join;
     char *sim_gpu, *registry_mirrors;
     char *cgroup_root;
+    char *eviction_hard, *pod_manifest_path;
     char *allowed_unsafe_sysctls, *runtime_handlers;
     char *log_level, *log_format;
     char *tls_san;
     char *bridge_address;
     char *enable_admission, *disable_admission, *admission_config;
-    int64_t api_port, kubelet_port, io_threads, max_pods, history_seconds, node_certificate_seconds;
+    int64_t api_port, kubelet_port, io_threads, max_pods, history_seconds, node_certificate_seconds,
+        eviction_transition_seconds;
     bool hardened, insecure_registries;
 };
 

@@ -83,6 +83,11 @@ def snapshot():
     }
 
 
+def more_than(after, before):
+    """What is there now and was not before. Fewer of something is the end of somebody else's."""
+    return {k: (after[k], before[k]) for k in after if (after[k] > before[k] if isinstance(after[k], int) else after[k] != before[k])}
+
+
 class Node:
     def __init__(self, lab, index):
         self.lab, self.index, self.name = lab, index, f"n{index}"
@@ -229,7 +234,7 @@ class Lab:
         shutil.rmtree(self.dir, ignore_errors=True)
         for _ in range(50):  # the kernel takes links of a dead namespace away a little later
             after = snapshot()
-            left = {k: (after[k], self.before[k]) for k in after if after[k] != self.before[k]}
+            left = more_than(after, self.before)
             if not left:
                 break
             time.sleep(0.1)

@@ -45,6 +45,14 @@ def test_apply_everything(kubectl):
     assert kubectl.run("diff", "-R", "-f", EXAMPLES).returncode == 0
 
 
+def test_diff(kubectl):
+    """What would change, and that nothing did."""
+    text = open(os.path.join(EXAMPLES, "hello", "hello.yaml")).read().replace("replicas: 2", "replicas: 3")
+    run = kubectl.run("diff", "-f", "-", input=text)
+    assert run.returncode == 1 and "-  replicas: 2" in run.stdout and "+  replicas: 3" in run.stdout, run
+    assert kubectl("get", "deployment", "hello", "-o", "jsonpath={.spec.replicas}") == "2"
+
+
 def test_get_wide_and_describe(kubectl):
     for kind in ("deployments", "pods", "services", "jobs", "replicasets", "endpointslices", "events", "nodes", "configmaps", "serviceaccounts"):
         out = kubectl("get", kind, "-o", "wide")
@@ -126,6 +134,9 @@ def test_scale_set_image_and_undo(kubectl):
     kubectl("rollout", "undo", "deployment/hello")
     kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
     assert kubectl("get", "deployment", "hello", "-o", "jsonpath={.spec.template.spec.containers[0].image}") == "cox.local/hello:1"
+    kubectl("set", "image", "deployment/hello", "hello=cox.local/no-such:2")
+    kubectl("set", "image", "deployment/hello", "hello=cox.local/hello:1")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
     kubectl("rollout", "restart", "deployment/hello")
     kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
 

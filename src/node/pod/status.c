@@ -14,9 +14,11 @@ enum condition {
     CONDITION_CONTAINERS_READY,
     CONDITION_READY,
     CONDITION_SCHEDULED,
+    CONDITION_DISRUPTED,
 };
-static const char *const condition_names[] = {"PodReadyToStartContainers", "Initialized",
-                                              "ContainersReady", "Ready", "PodScheduled"};
+static const char *const condition_names[] = {
+    "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "PodScheduled",
+    "DisruptionTarget"};
 
 struct building {
     struct arena *a;
@@ -290,6 +292,12 @@ static void add_conditions(struct building *b, struct val *status, const char *p
                   !ready ? message : gate);
     add_condition(b, list, CONDITION_CONTAINERS_READY, ready, why, message);
     add_condition(b, list, CONDITION_SCHEDULED, true, NULL, NULL);
+    if (strcmp(worker->reason, "Evicted") == 0) {
+        add_condition(b, list, CONDITION_DISRUPTED, true, NULL, NULL);
+        struct val *disrupted = val_at(list, (uint32_t)val_count(list) - 1);
+        set_copy(b, disrupted, STR("reason"), "TerminationByKubelet");
+        set_copy(b, disrupted, STR("message"), worker->message);
+    }
 }
 
 static void set_addresses(struct building *b, struct val *status)

@@ -104,7 +104,7 @@ static void on_deadline(struct timer *timer)
 {
     struct pod_worker *worker = container_of(timer, struct pod_worker, deadline_timer);
     pod_worker_evict(worker, "DeadlineExceeded",
-                     "Pod was active on the node longer than the specified deadline");
+                     "Pod was active on the node longer than the specified deadline", -1);
 }
 
 static void watch_deadline(struct pod_worker *worker)
@@ -172,15 +172,18 @@ void pod_worker_update(struct pod_worker *worker, struct pod_view *view)
     pod_worker_step(worker);
 }
 
-void pod_worker_evict(struct pod_worker *worker, const char *reason, const char *message)
+void pod_worker_evict(struct pod_worker *worker, const char *reason, const char *message,
+                      int64_t grace_seconds)
 {
     if (worker->terminating || worker->state >= POD_FINISHED) {
         return;
     }
     snprintf(worker->reason, sizeof worker->reason, "%s", reason);
     snprintf(worker->message, sizeof worker->message, "%s", message);
-    worker_event(worker, NULL, "Normal", reason, "%s", message);
+    bool evicted = strcmp(reason, "Evicted") == 0;
+    worker_event(worker, NULL, evicted ? "Warning" : "Normal", reason, "%s", message);
     int64_t seconds = val_int(val_get(worker->view->spec, "terminationGracePeriodSeconds"), 30);
+    seconds = grace_seconds >= 0 && grace_seconds < seconds ? grace_seconds : seconds;
     begin_termination(worker, seconds * NS_PER_S);
     pod_worker_step(worker);
 }

@@ -118,8 +118,10 @@ void pod_worker_start(struct pod_worker *worker); /* after restoring containers 
 /* A newer version of the object (takes a reference), or NULL: it is gone from the API. */
 void pod_worker_update(struct pod_worker *worker, struct pod_view *view);
 void pod_worker_step(struct pod_worker *worker);
-/* Ends the pod for a reason of the node's (eviction, deadline); the object stays, as Failed. */
-void pod_worker_evict(struct pod_worker *worker, const char *reason, const char *message);
+/* Ends the pod for a reason of the node's (eviction, deadline); the object stays, as Failed.
+ * grace_seconds below 0: the pod's own. */
+void pod_worker_evict(struct pod_worker *worker, const char *reason, const char *message,
+                      int64_t grace_seconds);
 
 /* Before start: the node does not take the pod. It is Failed for that reason. */
 void pod_worker_reject(struct pod_worker *worker, const char *reason, const char *message);
