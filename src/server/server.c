@@ -55,6 +55,9 @@ static void find_known(struct known_resources *k)
         .pod_certificates = known("certificates.k8s.io", "v1", "podcertificaterequests"),
         .ingresses = known("networking.k8s.io", "v1", "ingresses"),
         .ingress_classes = known("networking.k8s.io", "v1", "ingressclasses"),
+        .pod_groups = known("scheduling.k8s.io", "v1beta1", "podgroups"),
+        .device_claims = known("resource.k8s.io", "v1", "resourceclaims"),
+        .device_templates = known("resource.k8s.io", "v1", "resourceclaimtemplates"),
     };
 }
 

@@ -25,7 +25,8 @@ struct known_resources {
         *config_maps, *endpoints, *slices, *leases, *roles, *role_bindings, *cluster_roles,
         *cluster_role_bindings, *priority_classes, *runtime_classes, *storage_classes, *claims,
         *limit_ranges, *quotas, *budgets, *volumes, *signing_requests, *trust_bundles,
-        *pod_certificates, *ingresses, *ingress_classes;
+        *pod_certificates, *ingresses, *ingress_classes, *pod_groups, *device_claims,
+        *device_templates;
 };
 
 struct endpoint {

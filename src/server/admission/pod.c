@@ -48,9 +48,12 @@ static struct val *global_default(struct admission *a)
     return best;
 }
 
+/* Pods, and groups of pods: the class gives the number, and nobody else does. */
 static int mutate_priority(struct admission *a, struct failure *failure)
 {
-    if (!is_new_pod(a)) {
+    bool pod = is_new_pod(a);
+    if (!pod &&
+        (a->operation != VERB_CREATE || !admission_is(a, a->request->server->known.pod_groups))) {
         return 0;
     }
     struct val *spec = val_make_object(a->arena, a->object, STR("spec"));
@@ -79,7 +82,7 @@ static int mutate_priority(struct admission *a, struct failure *failure)
     }
     val_set_int(a->arena, spec, STR("priority"), priority);
     struct str policy = val_text(val_get(class, "preemptionPolicy"));
-    if (val_absent(val_get(spec, "preemptionPolicy"))) {
+    if (pod && val_absent(val_get(spec, "preemptionPolicy"))) {
         val_set_text(a->arena, spec, STR("preemptionPolicy"),
                      policy.n > 0 ? policy : STR("PreemptLowerPriority"));
     }

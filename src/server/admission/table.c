@@ -36,6 +36,7 @@ const struct admission_row admission_rows[] = {
     {"MutatingAdmissionWebhook", NULL, ADMISSION_ON},
     {"ValidatingAdmissionPolicy", NULL, ADMISSION_ON},
     {"ValidatingAdmissionWebhook", NULL, ADMISSION_ON},
+    {"devices", &admission_device, ADMISSION_ALWAYS},
     {"requester", &admission_requester, ADMISSION_ALWAYS},
     {"escalation", &admission_rbac, ADMISSION_ALWAYS},
     {"addresses", &admission_addresses, ADMISSION_ALWAYS},

@@ -89,6 +89,9 @@ static void claim_prepare_create(struct api_context *ctx, struct val *claim)
 static void claim_prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
 {
     struct val *status = val_get(next, "status");
+    if (ctx->subresource[0] == '\0') {
+        device_claim_drop(val_path(next, "spec.devices"));
+    }
     if (strcmp(ctx->subresource, "status") != 0 || status == NULL) {
         return;
     }
@@ -341,15 +344,42 @@ static void template_prepare_create(struct api_context *ctx, struct val *object)
     (void)ctx;
 }
 
+static void template_prepare_update(struct api_context *ctx, struct val *next,
+                                    const struct val *old)
+{
+    template_prepare_create(ctx, next);
+    (void)old;
+}
+
+/* Claims take labels and annotations from their template, and nothing else. */
+static void template_metadata_check(struct field_errors *errors, const struct path *path,
+                                    const struct val *metadata)
+{
+    check_annotations(errors, AT(path, "annotations"), val_get(metadata, "annotations"));
+    check_labels(errors, AT(path, "labels"), val_get(metadata, "labels"));
+    VAL_EACH (it, metadata) {
+        bool empty = it->type == VAL_STRING && it->text.n == 0;
+        if (!val_absent(it) && !empty && !str_is(it->key, "labels") &&
+            !str_is(it->key, "annotations")) {
+            const char *name = str_is(it->key, "uid") ? "uID" : str_dup_in(errors->arena, it->key);
+            field_forbidden(errors, AT(path, name), "may not be set in a template");
+        }
+    }
+}
+
+static void template_check(struct field_errors *errors, const struct val *object)
+{
+    const struct path *path = AT(NULL, "spec");
+    template_metadata_check(errors, AT(path, "metadata"), val_path(object, "spec.metadata"));
+    device_claim_check(errors, AT(AT(path, "spec"), "devices"),
+                       val_path(object, "spec.spec.devices"));
+}
+
 static void template_validate_create(struct api_context *ctx, const struct val *object,
                                      struct field_errors *errors)
 {
-    const struct path *path = AT(NULL, "spec"), *meta = AT(path, "metadata");
-    const struct val *metadata = val_path(object, "spec.metadata");
     const struct val *devices = val_path(object, "spec.spec.devices");
-    check_annotations(errors, AT(meta, "annotations"), val_get(metadata, "annotations"));
-    check_labels(errors, AT(meta, "labels"), val_get(metadata, "labels"));
-    device_claim_check(errors, AT(AT(path, "spec"), "devices"), devices);
+    template_check(errors, object);
     if (has_selectors(devices)) {
         expressions_warn(ctx, object, "ResourceClaimTemplate");
     }
@@ -358,7 +388,9 @@ static void template_validate_create(struct api_context *ctx, const struct val *
 static void template_validate_update(struct api_context *ctx, const struct val *next,
                                      const struct val *old, struct field_errors *errors)
 {
-    check_immutable(errors, AT(NULL, "spec"), val_get(next, "spec"), val_get(old, "spec"));
+    if (!check_immutable(errors, AT(NULL, "spec"), val_get(next, "spec"), val_get(old, "spec"))) {
+        template_check(errors, next);
+    }
     (void)ctx;
 }
 
@@ -377,6 +409,7 @@ const struct api_ops ops_resource_claim = {
 const struct api_ops ops_resource_claim_template = {
     .defaults = template_defaults,
     .prepare_create = template_prepare_create,
+    .prepare_update = template_prepare_update,
     .validate_create = template_validate_create,
     .validate_update = template_validate_update,
     .unconditional_update = true,

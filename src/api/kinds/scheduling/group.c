@@ -1,14 +1,14 @@
 /* group.c: Workload and PodGroup (scheduling.k8s.io/v1beta1): pods that are scheduled as a group.
  *
- * Members behind gates that are off are dropped, as upstream does: groups of groups, topology,
- * claims of groups, the preemption policy.
+ * Members behind gates that are off with the group itself on are dropped, as upstream does: groups
+ * of groups, topology, the preemption policy.
  */
 #include "api/kinds/cells.h"
 #include "api/kinds/kinds.h"
 #include "api/semantic.h"
 #include "api/validation.h"
 
-enum { TEMPLATES_MAX = 8, PRIORITY_MAX = 1000000000 };
+enum { TEMPLATES_MAX = 8, CLAIMS_MAX = 4, PRIORITY_MAX = 1000000000 };
 
 static void drop(struct val *object, const char *const *members)
 {
@@ -47,6 +47,42 @@ static void policy_check(struct field_errors *errors, const struct path *path,
     }
 }
 
+static void name_check_of(struct field_errors *errors, const struct path *path,
+                          const struct val *list, const struct val *it)
+{
+    struct str name = val_text(val_get(it, "name"));
+    const struct val *first = val_find(list, "name", name);
+    if (first != NULL && first != it) {
+        field_duplicate(errors, path, name);
+    }
+    if (name.n == 0) {
+        field_required(errors, AT(path, "name"), "");
+    } else {
+        check_name(errors, AT(path, "name"), NAME_LABEL, name);
+    }
+}
+
+static void claims_check(struct field_errors *errors, const struct path *path,
+                         const struct val *claims)
+{
+    static const char *const members[] = {"resourceClaimName", "resourceClaimTemplateName"};
+    uint32_t i = 0;
+    if (!check_length(errors, path, claims, CLAIMS_MAX)) {
+        return;
+    }
+    VAL_EACH (it, claims) {
+        const struct path *at = AT_INDEX(path, i++);
+        name_check_of(errors, at, claims, it);
+        union_check(errors, at, it, members[0], members[1]);
+        for (size_t m = 0; m < sizeof members / sizeof *members; m++) {
+            const struct val *name = val_get_str(it, str_of(members[m]));
+            if (!val_absent(name)) {
+                check_name(errors, AT(at, members[m]), NAME_SUBDOMAIN, val_text(name));
+            }
+        }
+    }
+}
+
 static void group_check(struct field_errors *errors, const struct path *path,
                         const struct val *group)
 {
@@ -54,6 +90,7 @@ static void group_check(struct field_errors *errors, const struct path *path,
     const struct val *priority = val_get(group, "priority");
     struct str class = val_text(val_get(group, "priorityClassName"));
     policy_check(errors, AT(path, "schedulingPolicy"), val_get(group, "schedulingPolicy"));
+    claims_check(errors, AT(path, "resourceClaims"), val_get(group, "resourceClaims"));
     if (!val_absent(mode)) {
         union_check(errors, AT(path, "disruptionMode"), mode, "single", "all");
     }
@@ -82,7 +119,7 @@ static void group_update_check(struct field_errors *errors, const struct path *p
                                const struct val *next, const struct val *old)
 {
     static const char *const fixed[] = {"disruptionMode", "priorityClassName", "priority",
-                                        "workloadRef"};
+                                        "workloadRef", "resourceClaims"};
     policy_update_check(errors, AT(path, "schedulingPolicy"), val_get(next, "schedulingPolicy"),
                         val_get(old, "schedulingPolicy"));
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
@@ -92,7 +129,7 @@ static void group_update_check(struct field_errors *errors, const struct path *p
     }
 }
 
-static const char *const gated[] = {"schedulingConstraints", "resourceClaims", "preemptionPolicy",
+static const char *const gated[] = {"schedulingConstraints", "preemptionPolicy",
                                     "parentCompositePodGroupName", NULL};
 
 /* ---- PodGroup ---- */
@@ -105,10 +142,7 @@ static void group_prepare_create(struct api_context *ctx, struct val *group)
 
 static void group_prepare_update(struct api_context *ctx, struct val *next, const struct val *old)
 {
-    static const char *const gated_status[] = {"resourceClaimStatuses", NULL};
-    if (strcmp(ctx->subresource, "status") == 0) {
-        drop(val_get(next, "status"), gated_status);
-    } else {
+    if (ctx->subresource[0] == '\0') {
         drop(val_get(next, "spec"), gated);
     }
     (void)old;
@@ -143,12 +177,38 @@ static void group_validate(struct api_context *ctx, const struct val *group,
     (void)ctx;
 }
 
+static void group_status_check(struct field_errors *errors, const struct val *group)
+{
+    const struct path *path = AT(NULL, "status"), *list = AT(path, "resourceClaimStatuses");
+    const struct val *claims = val_path(group, "status.resourceClaimStatuses");
+    uint32_t i = 0;
+    check_conditions(errors, AT(path, "conditions"), val_path(group, "status.conditions"));
+    if (!check_length(errors, list, claims, CLAIMS_MAX)) {
+        return;
+    }
+    VAL_EACH (it, claims) {
+        const struct path *at = AT_INDEX(list, i++);
+        const struct val *claim = val_get(it, "resourceClaimName");
+        struct str name = val_text(val_get(it, "name"));
+        const struct val *first = val_find(claims, "name", name);
+        if (val_find(val_path(group, "spec.resourceClaims"), "name", name) == NULL) {
+            field_invalid(errors, AT(at, "name"), name,
+                          "must match the name of an entry in `spec.resourceClaims`");
+        }
+        if (first != NULL && first != it) {
+            field_duplicate(errors, at, name);
+        }
+        if (!val_absent(claim)) {
+            check_name(errors, AT(at, "resourceClaimName"), NAME_SUBDOMAIN, val_text(claim));
+        }
+    }
+}
+
 static void group_validate_update(struct api_context *ctx, const struct val *next,
                                   const struct val *old, struct field_errors *errors)
 {
     if (strcmp(ctx->subresource, "status") == 0) {
-        check_conditions(errors, AT(AT(NULL, "status"), "conditions"),
-                         val_path(next, "status.conditions"));
+        group_status_check(errors, next);
     } else {
         group_update_check(errors, AT(NULL, "spec"), val_get(next, "spec"), val_get(old, "spec"));
     }
@@ -249,19 +309,9 @@ static void workload_validate(struct api_context *ctx, const struct val *workloa
         return;
     }
     VAL_EACH (it, templates) {
-        const struct path *at = AT_INDEX(list, i);
-        struct str name = val_text(val_get(it, "name"));
-        const struct val *first = val_find(templates, "name", name);
-        if (first != NULL && first != it) {
-            field_duplicate(errors, at, name);
-        }
-        if (name.n == 0) {
-            field_required(errors, AT(at, "name"), "");
-        } else {
-            check_name(errors, AT(at, "name"), NAME_LABEL, name);
-        }
+        const struct path *at = AT_INDEX(list, i++);
+        name_check_of(errors, at, templates, it);
         group_check(errors, at, it);
-        i++;
     }
     (void)ctx;
 }
