@@ -308,6 +308,7 @@ struct informer *informer_new(struct informers *set, const struct client_watch_o
 {
     struct informer *informer = mem_new(struct informer);
     informer->set = set;
+    schema_ref(options->resource);
     informer->resource = options->resource;
     informer->ns = str_dup(options->ns);
     informer->label_selector = str_dup(options->label_selector);
@@ -334,12 +335,13 @@ void informer_free(struct informer *informer)
     free(informer->ns);
     free(informer->label_selector);
     free(informer->field_selector);
+    schema_unref(informer->resource);
     free(informer);
 }
 
 bool informer_is(const struct informer *informer, const struct client_watch_options *options)
 {
-    return informer->resource == options->resource && str_is(options->ns, informer->ns) &&
+    return informer->resource->id == options->resource->id && str_is(options->ns, informer->ns) &&
            str_is(options->label_selector, informer->label_selector) &&
            str_is(options->field_selector, informer->field_selector);
 }

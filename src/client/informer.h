@@ -28,6 +28,8 @@ void informers_on_synced(struct informers *informers, void (*fn)(void *ctx),
                          void *ctx); /* once, when all started so far are */
 /* Whoever waits with this ctx is not told any more. */
 void informers_forget_waiter(struct informers *informers, void *ctx);
+/* Ends the informer, unless somebody handles it still. */
+void informers_drop(struct informers *informers, struct informer *informer);
 struct client *informers_client(struct informers *informers);
 
 void informer_handle(struct informer *informer,

@@ -124,6 +124,21 @@ void informers_forget_waiter(struct informers *set, void *ctx)
     }
 }
 
+void informers_drop(struct informers *set, struct informer *informer)
+{
+    if (informer->handlers.count > 0) {
+        return;
+    }
+    for (size_t i = 0; i < set->all.count; i++) {
+        if (set->all.items[i] == informer) {
+            vec_remove_swap(&set->all, i);
+            informer_free(informer);
+            informers_synced_changed(set); /* nobody waits for it any more */
+            return;
+        }
+    }
+}
+
 struct client *informers_client(struct informers *set)
 {
     return set->client;
@@ -145,13 +160,14 @@ static void show_answer(struct informers *set, const struct write *write,
     const struct object *object = result->object;
     for (size_t i = 0; i < set->all.count; i++) {
         struct informer *informer = set->all.items[i];
-        if (informer->resource->storage != write->resource->storage) {
+        if (informer->resource->storage->id != write->resource->storage->id) {
             continue;
         }
         if (write->verb == CLIENT_DELETE && (object == NULL || !object->deleting)) {
             informer_take_deletion(informer, str_of(write->ns), str_of(write->name),
                                    str_of(write->uid));
-        } else if (object != NULL && object->resource->storage == informer->resource->storage) {
+        } else if (object != NULL &&
+                   object->resource->storage->id == informer->resource->storage->id) {
             informer_take_answer(informer, result->object);
         }
     }
@@ -171,6 +187,7 @@ static void answered(void *ctx, const struct client_result *result)
     if (write->done != NULL) {
         write->done(write->ctx, result);
     }
+    schema_unref(write->resource);
     free(write->ns);
     free(write->name);
     free(write->uid);
@@ -181,7 +198,7 @@ static void answered(void *ctx, const struct client_result *result)
 static struct str shown_uid(struct informers *set, const struct client_request *request)
 {
     VEC_EACH (it, &set->all) {
-        struct object *object = (*it)->resource->storage == request->resource->storage
+        struct object *object = (*it)->resource->storage->id == request->resource->storage->id
                                     ? informer_get(*it, request->ns, request->name)
                                     : NULL;
         if (object != NULL) {
@@ -196,6 +213,7 @@ void informer_write_as(struct informers *set, struct client *client,
 {
     struct write *write = mem_new(struct write);
     write->set = set;
+    schema_ref(request->resource);
     write->resource = request->resource;
     write->verb = request->verb;
     write->ns = str_dup(request->ns);

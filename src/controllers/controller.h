@@ -5,6 +5,7 @@
  * state of one key, a missed event heals.
  */
 #pragma once
+#include "api/registry.h"
 #include "client/informer.h"
 #include "client/queue.h"
 
@@ -17,6 +18,7 @@ struct controllers_options {
      */
     struct client *(*client_for)(void *ctx, const char *controller);
     void *client_ctx;
+    struct registry *registry; /* of custom kinds; NULL: the built-in ones only */
 };
 struct controller_env {
     struct loop *loop;

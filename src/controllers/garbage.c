@@ -17,6 +17,7 @@
  */
 #include <stdlib.h>
 
+#include "api/custom/custom.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "client/owners.h"
@@ -33,11 +34,6 @@ struct garbage {
     struct worker *worker;
     struct recorder *recorder;
     struct resources resources;
-    struct watched *watched; /* one per informer: handlers need to know theirs */
-};
-struct watched {
-    struct garbage *garbage;
-    struct informer *informer;
 };
 
 enum verdict { OWNER_UNKNOWN, OWNER_SOLID, OWNER_WAITING, OWNER_GONE };
@@ -83,7 +79,7 @@ static void dependents_of(struct arena *arena, const struct garbage *garbage, st
                           bool (*visit)(void *ctx, struct object *object), void *ctx)
 {
     for (size_t i = 0; i < garbage->resources.count; i++) {
-        informer_each_in(garbage->resources.items[i].informer, INDEX, uid, visit, ctx);
+        informer_each_in(garbage->resources.items[i]->informer, INDEX, uid, visit, ctx);
     }
 }
 
@@ -132,19 +128,56 @@ static bool blocks(const struct object *dependent, struct str uid)
 
 /* ---- orphan, foreground ---- */
 
-static struct val *without_owner(struct pass *pass, const struct object *dependent,
-                                 struct val **ret_list)
+/* A change of the references of an object: strategic where its kind can be merged so, else the
+ * whole list, guarded by the revision that it was read from. */
+struct owner_edit {
+    struct pass *pass;
+    struct object *object;
+    struct val *body, *list;
+    bool whole;
+};
+
+static struct owner_edit edit_owners(struct pass *pass, struct object *object)
 {
-    struct val *meta, *body = pass_patch_body(pass, dependent, &meta);
-    *ret_list = val_make_array(pass->arena, meta, STR("ownerReferences"));
-    return body;
+    struct val *meta;
+    struct owner_edit edit = {
+        .pass = pass, .object = object, .whole = object->resource->custom != NULL};
+    edit.body = pass_patch_body(pass, object, &meta);
+    if (edit.whole) {
+        const struct val *value = object_decode(pass_hold(pass, object), pass->arena);
+        const struct val *list = val_path(value, "metadata.ownerReferences");
+        val_set_text(pass->arena, meta, STR("resourceVersion"),
+                     val_text(val_path(value, "metadata.resourceVersion")));
+        if (list != NULL) {
+            val_set(meta, STR("ownerReferences"), val_copy(pass->arena, list));
+        }
+    }
+    edit.list = val_make_array(pass->arena, meta, STR("ownerReferences"));
+    return edit;
 }
 
-static void add_removal(struct pass *pass, struct val *list, struct str uid)
+static void edit_remove(struct owner_edit *edit, struct str uid)
 {
-    struct val *gone = val_append(list, val_new(pass->arena, VAL_OBJECT));
-    val_set_text(pass->arena, gone, STR("$patch"), STR("delete"));
-    val_set_text(pass->arena, gone, STR("uid"), uid);
+    if (edit->whole) {
+        struct val *found = val_find(edit->list, "uid", uid);
+        if (found != NULL) {
+            val_remove(edit->list, found);
+        }
+        return;
+    }
+    struct val *gone = val_append(edit->list, val_new(edit->pass->arena, VAL_OBJECT));
+    val_set_text(edit->pass->arena, gone, STR("$patch"), STR("delete"));
+    val_set_text(edit->pass->arena, gone, STR("uid"), uid);
+}
+
+static void edit_unblock(struct owner_edit *edit, struct str uid)
+{
+    struct val *one = edit->whole ? val_find(edit->list, "uid", uid)
+                                  : val_append(edit->list, val_new(edit->pass->arena, VAL_OBJECT));
+    if (one != NULL) {
+        val_set_text(edit->pass->arena, one, STR("uid"), uid);
+        val_set_bool(edit->pass->arena, one, STR("blockOwnerDeletion"), false);
+    }
 }
 
 /* A dependent that vanished meanwhile is as good. */
@@ -153,6 +186,12 @@ static void on_detached(struct pass *pass, void *arg, const struct client_result
     if (result->code != 0 && result->code != ERR_NOT_FOUND) {
         pass_fail(pass);
     }
+}
+
+static void edit_send(struct owner_edit *edit)
+{
+    pass_patch(edit->pass, edit->object, edit->whole ? CLIENT_PATCH_MERGE : CLIENT_PATCH_STRATEGIC,
+               "", edit->body, on_detached, NULL);
 }
 
 static void drop_orphan_finalizer(struct pass *pass, void *arg)
@@ -168,9 +207,9 @@ static void orphan_dependents(struct pass *pass, struct judgement *work)
 {
     struct objects list = gather_dependents(pass, work->garbage, work->object->uid);
     for (size_t i = 0; i < list.count; i++) {
-        struct val *removals, *body = without_owner(pass, list.items[i], &removals);
-        add_removal(pass, removals, work->object->uid);
-        pass_patch(pass, list.items[i], CLIENT_PATCH_STRATEGIC, "", body, on_detached, NULL);
+        struct owner_edit edit = edit_owners(pass, list.items[i]);
+        edit_remove(&edit, work->object->uid);
+        edit_send(&edit);
     }
     pass_then(pass, drop_orphan_finalizer, work);
 }
@@ -212,16 +251,11 @@ static void on_owner(struct pass *pass, void *arg, const struct client_result *r
     }
 }
 
-static void judge(struct pass *pass, struct judged *judged)
+static void judge_of_kind(struct pass *pass, struct judged *judged,
+                          const struct api_resource *resource)
 {
     struct judgement *work = judged->all;
     const struct object *object = work->object;
-    const struct api_resource *resource =
-        schema_kind_of(judged->owner.api_version, judged->owner.kind);
-    judged->verdict = OWNER_SOLID; /* what cannot be looked up is not missed */
-    if (resource == NULL) {
-        return;
-    }
     if (resource->namespaced && object->ns.n == 0) {
         recorder_event(work->garbage->recorder, object, "Warning", "OwnerRefInvalidNamespace",
                        "ownerRef [%.*s/%.*s %.*s] of a cluster-scoped object names a namespaced "
@@ -246,6 +280,20 @@ static void judge(struct pass *pass, struct judged *judged)
                                         .name = judged->owner.name,
                                         .subresource = ""},
                on_owner, judged);
+}
+
+static void judge(struct pass *pass, struct judged *judged)
+{
+    struct registry *registry = judged->all->garbage->resources.registry;
+    const struct api_resource *resource =
+        registry_kind_of(registry, judged->owner.api_version, judged->owner.kind);
+    judged->verdict = OWNER_SOLID; /* what cannot be looked up is not missed */
+    bool served =
+        resource != NULL && (resource->custom == NULL || resource->custom->definition->established);
+    if (served) {
+        judge_of_kind(pass, judged, resource);
+    }
+    schema_unref(resource);
 }
 
 static const char *policy_of(const struct object *object)
@@ -274,11 +322,9 @@ static void unblock_circle(struct pass *pass, struct judgement *work, const stru
         for (size_t j = 0; j < work->count; j++) {
             struct judged *judged = &work->owners[j];
             if (judged->verdict == OWNER_WAITING && judged->owner.block_deletion) {
-                struct val *owners, *body = without_owner(pass, work->object, &owners);
-                struct val *one = val_append(owners, val_new(pass->arena, VAL_OBJECT));
-                val_set_text(pass->arena, one, STR("uid"), judged->owner.uid);
-                val_set_bool(pass->arena, one, STR("blockOwnerDeletion"), false);
-                pass_patch(pass, work->object, CLIENT_PATCH_STRATEGIC, "", body, on_detached, NULL);
+                struct owner_edit edit = edit_owners(pass, work->object);
+                edit_unblock(&edit, judged->owner.uid);
+                edit_send(&edit);
             }
         }
         return;
@@ -298,13 +344,13 @@ static void decide(struct pass *pass, void *arg)
         return;
     }
     if (solid > 0) {
-        struct val *list, *body = without_owner(pass, work->object, &list);
+        struct owner_edit edit = edit_owners(pass, work->object);
         for (size_t i = 0; i < work->count; i++) {
             if (work->owners[i].verdict != OWNER_SOLID) {
-                add_removal(pass, list, work->owners[i].owner.uid);
+                edit_remove(&edit, work->owners[i].owner.uid);
             }
         }
-        pass_patch(pass, work->object, CLIENT_PATCH_STRATEGIC, "", body, on_detached, NULL);
+        edit_send(&edit);
         return;
     }
     struct objects list = gather_dependents(pass, work->garbage, work->object->uid);
@@ -363,7 +409,8 @@ static void wake_waiting_owners(struct garbage *garbage, const struct object *ob
     struct owner *owners;
     size_t count = owners_of(&arena, object, &owners);
     for (size_t i = 0; i < count; i++) {
-        const struct api_resource *resource = schema_kind_of(owners[i].api_version, owners[i].kind);
+        const struct api_resource *resource =
+            registry_kind_of(garbage->resources.registry, owners[i].api_version, owners[i].kind);
         struct informer *informer =
             resource != NULL ? resources_informer_by_id(&garbage->resources, resource->storage->id)
                              : NULL;
@@ -374,13 +421,13 @@ static void wake_waiting_owners(struct garbage *garbage, const struct object *ob
         if (owner != NULL && owner->deleting) {
             add_key(garbage, owner);
         }
+        schema_unref(resource);
     }
 }
 
 static void on_change(void *ctx, struct object *old, struct object *now)
 {
-    struct watched *watched = ctx;
-    struct garbage *garbage = watched->garbage;
+    struct garbage *garbage = ctx;
     struct str key = STR("ownerReferences");
     if (now == NULL) {
         struct arena arena ARENA_CLEANUP = ARENA_INIT;
@@ -398,32 +445,34 @@ static void on_change(void *ctx, struct object *old, struct object *now)
     }
 }
 
+static void watch_added(void *ctx, struct resource_watch *watch)
+{
+    informer_index(watch->informer, INDEX, owner_keys);
+    informer_handle(watch->informer, (struct informer_handler){on_change, ctx});
+}
+
+static void watch_removed(void *ctx, struct resource_watch *watch)
+{
+    informer_unhandle(watch->informer, ctx);
+}
+
+static const struct resources_ops watch_ops = {watch_added, watch_removed};
+
 static void *start(struct controller_env *env)
 {
     struct garbage *garbage = mem_new(struct garbage);
     garbage->worker = worker_new(env, "generic-garbage-collector", PARALLEL, reconcile, garbage);
     garbage->recorder = recorder_new(env->client, "garbage-collector-controller", "");
-    resources_watch(&garbage->resources, env->informers, false);
-    garbage->watched = mem_array(struct watched, garbage->resources.count + 1);
-    for (size_t i = 0; i < garbage->resources.count; i++) {
-        struct informer *informer = garbage->resources.items[i].informer;
-        garbage->watched[i] = (struct watched){garbage, informer};
-        informer_index(informer, INDEX, owner_keys);
-        informer_handle(informer, (struct informer_handler){on_change, &garbage->watched[i]});
-    }
+    resources_watch(&garbage->resources, env, false, &watch_ops, garbage);
     return garbage;
 }
 
 static void stop(void *state)
 {
     struct garbage *garbage = state;
-    for (size_t i = 0; i < garbage->resources.count; i++) {
-        informer_unhandle(garbage->watched[i].informer, &garbage->watched[i]);
-    }
     resources_done(&garbage->resources);
     worker_free(garbage->worker);
     recorder_free(garbage->recorder);
-    free(garbage->watched);
     free(garbage);
 }
 

@@ -70,8 +70,8 @@ static void delete_contents(struct pass *pass, struct emptying *work)
     struct sweep sweep = {.pass = pass, .work = work};
     for (int pods_first = 1; pods_first >= 0 && sweep.count == 0; pods_first--) {
         for (size_t i = 0; i < contents->count; i++) {
-            if (is_pods(contents->items[i].resource) == (pods_first == 1)) {
-                informer_each(contents->items[i].informer, pass->name, NULL, delete_one, &sweep);
+            if (is_pods(contents->items[i]->resource) == (pods_first == 1)) {
+                informer_each(contents->items[i]->informer, pass->name, NULL, delete_one, &sweep);
             }
         }
     }
@@ -104,9 +104,9 @@ static size_t find_remains(struct pass *pass, struct namespaces *all, struct buf
     struct remains remains = {.arena = pass->arena};
     size_t total = 0;
     for (size_t i = 0; i < all->contents.count; i++) {
-        const struct api_resource *resource = all->contents.items[i].resource;
+        const struct api_resource *resource = all->contents.items[i]->resource;
         remains.count = 0;
-        informer_each(all->contents.items[i].informer, pass->name, NULL, look_at, &remains);
+        informer_each(all->contents.items[i]->informer, pass->name, NULL, look_at, &remains);
         if (remains.count > 0) {
             buf_printf(kinds, "%s%s.%s has %zu resource instances", total > 0 ? ", " : "",
                        resource->plural, resource->group, remains.count);
@@ -229,7 +229,7 @@ static void sweep_homeless(struct pass *pass, struct emptying *work)
     bool any = false;
     struct resources *contents = &work->all->contents;
     for (size_t i = 0; i < contents->count && !any; i++) {
-        informer_each(contents->items[i].informer, pass->name, NULL, is_any, &any);
+        informer_each(contents->items[i]->informer, pass->name, NULL, is_any, &any);
     }
     if (any) {
         pass_write(pass,
@@ -281,18 +281,26 @@ static void on_content(void *ctx, struct object *old, struct object *now)
     }
 }
 
+static void content_added(void *ctx, struct resource_watch *watch)
+{
+    informer_handle(watch->informer, (struct informer_handler){on_content, ctx});
+}
+
+static void content_removed(void *ctx, struct resource_watch *watch)
+{
+    informer_unhandle(watch->informer, ctx);
+}
+
+static const struct resources_ops content_ops = {content_added, content_removed};
+
 static void *start(struct controller_env *env)
 {
     struct namespaces *all = mem_new(struct namespaces);
     all->resource = controller_resource("", "v1", "namespaces");
     all->informer = informers_get(env->informers, all->resource);
     all->worker = worker_new(env, "namespace-controller", PARALLEL, reconcile, all);
-    resources_watch(&all->contents, env->informers, true);
+    resources_watch(&all->contents, env, true, &content_ops, all);
     informer_handle(all->informer, (struct informer_handler){on_namespace, all});
-    for (size_t i = 0; i < all->contents.count; i++) {
-        informer_handle(all->contents.items[i].informer,
-                        (struct informer_handler){on_content, all});
-    }
     return all;
 }
 
@@ -300,9 +308,6 @@ static void stop(void *state)
 {
     struct namespaces *all = state;
     informer_unhandle(all->informer, all);
-    for (size_t i = 0; i < all->contents.count; i++) {
-        informer_unhandle(all->contents.items[i].informer, all);
-    }
     resources_done(&all->contents);
     worker_free(all->worker);
     free(all);

@@ -259,7 +259,8 @@ static void controllers_start_task(struct task *task)
                                           .node_period_ns = 5 * NS_PER_S,
                                           .terminated_pod_limit = 500,
                                           .client_for = client_for,
-                                          .client_ctx = core};
+                                          .client_ctx = core,
+                                          .registry = cache_registry(p->cache)};
     core->running = controllers_start(core->loop, core->informers, &options);
 }
 

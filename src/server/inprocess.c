@@ -153,12 +153,27 @@ static struct str body_namespace(const struct client_request *asked)
     return asked->body != NULL ? val_namespace(asked->body) : STR_NONE;
 }
 
+/* A reference. Custom kinds as they are now: the caller may know them from an object or an informer
+ * of an earlier schema, which must not prune what was added since. */
+static const struct api_resource *resource_now(struct server *server,
+                                               const struct api_resource *asked)
+{
+    const struct api_resource *now =
+        asked->custom == NULL
+            ? asked
+            : registry_resource(cache_registry(server->cache), str_of(asked->group),
+                                str_of(asked->version), str_of(asked->plural));
+    if (now == NULL) {
+        schema_ref(asked);
+    }
+    return now != NULL ? now : asked;
+}
+
 static bool set_route(struct request *request, const struct client_request *asked)
 {
     struct arena *arena = &request->arena;
     struct route *route = &request->route;
-    schema_ref(asked->resource);
-    route->resource = asked->resource;
+    route->resource = resource_now(request->server, asked->resource);
     route->verb = verb_of(asked->verb);
     route->method = METHOD_UNKNOWN;
     if (asked->resource->namespaced) {
@@ -174,7 +189,7 @@ static bool set_route(struct request *request, const struct client_request *aske
         route->name = str_copy_in(arena, name);
     }
     if (asked->subresource != NULL && asked->subresource[0] != '\0') {
-        route->subresource = schema_subresource(asked->resource, str_of(asked->subresource));
+        route->subresource = schema_subresource(route->resource, str_of(asked->subresource));
         return route->subresource != NULL;
     }
     return true;

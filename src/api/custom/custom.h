@@ -61,6 +61,9 @@ struct definition *definition_dormant(struct str plural, struct str group, struc
                                       struct str kind, bool namespaced, uint16_t id);
 struct definition *definition_ref(struct definition *definition);
 void definition_unref(struct definition *definition); /* NULL is harmless */
+/* The version of this name, "example.com/v1"; borrowed, or NULL. */
+const struct api_resource *definition_version(const struct definition *definition,
+                                              struct str api_version);
 /* The strategy of all custom kinds. */
 extern const struct api_ops ops_custom;
 /* Of what definition_new reads. */

@@ -41,6 +41,20 @@ void definition_unref(struct definition *definition)
     free(definition);
 }
 
+const struct api_resource *definition_version(const struct definition *definition,
+                                              struct str api_version)
+{
+    struct str group, version;
+    schema_split_version(api_version, &group, &version);
+    for (size_t i = 0; i < definition->version_count; i++) {
+        if (str_is(group, definition->versions[i].group) &&
+            str_is(version, definition->versions[i].version)) {
+            return &definition->versions[i];
+        }
+    }
+    return NULL;
+}
+
 void schema_ref(const struct api_resource *resource)
 {
     if (resource != NULL && resource->custom != NULL) {

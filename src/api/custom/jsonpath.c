@@ -153,8 +153,11 @@ static bool filter(struct parser *parser, struct step *step) /* after "[?(" */
     static const enum compare compares[] = {COMPARE_EXISTS, COMPARE_EQ, COMPARE_NE, COMPARE_LE,
                                             COMPARE_LT,     COMPARE_GE, COMPARE_GT};
     step->kind = STEP_FILTER;
-    if (++parser->nested > NESTED_MAX || !operand(parser, &step->left)) {
-        return parser->nested <= NESTED_MAX || fail(parser, "filters are nested too deep");
+    if (++parser->nested > NESTED_MAX) {
+        return fail(parser, "filters are nested too deep");
+    }
+    if (!operand(parser, &step->left)) {
+        return false;
     }
     skip_space(parser);
     for (size_t i = 1; i < sizeof signs / sizeof *signs && step->compare == COMPARE_EXISTS; i++) {

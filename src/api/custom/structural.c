@@ -438,7 +438,8 @@ void structural_default(struct arena *arena, const struct structural *node, stru
         }
         return;
     }
-    if (value->type != VAL_OBJECT) {
+    bool whole = node->type == STRUCTURAL_ANY && node->table.count == 0; /* no table to write by */
+    if (value->type != VAL_OBJECT || whole) {
         if (node->untyped) {
             val_sort(value);
         }

@@ -219,6 +219,12 @@ static void round_start(struct timer *timer)
         finish(cleanup);
         return;
     }
+    const struct api_resource *now =
+        registry_stored(cache_registry(cleanup->server->cache), str_of(cleanup->record->name));
+    if (now != NULL) { /* the schema may be another one by now */
+        schema_unref(cleanup->resource);
+        cleanup->resource = now;
+    }
     cleanup->left = 0;
     cleanup->snapshot = snapshot_take(cleanup->server->cache, cleanup->resource);
     snapshot_iter_init(&cleanup->iter, cleanup->snapshot, STR_NONE, NULL, NULL, STR_NONE, STR_NONE);

@@ -122,7 +122,9 @@ static struct val *convert(const struct fields_writer *writer, struct arena *are
                            const struct api_struct **ret_type)
 {
     const struct api_resource *from = writer->ctx;
-    const struct api_resource *to = schema_kind_of(api_version, str_of(from->kind));
+    const struct api_resource *to = from->custom != NULL
+                                        ? definition_version(from->custom->definition, api_version)
+                                        : schema_kind_of(api_version, str_of(from->kind));
     if (to == NULL || to->storage != from->storage) {
         return NULL;
     }
