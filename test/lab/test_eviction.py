@@ -39,6 +39,10 @@ def test_local_storage():
         evicted(lab, "total", "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ")
         assert lab.get("pod", "modest")["status"]["phase"] == "Running"
         assert "Evicted" in lab.cox("get", "events").stdout
+        lab.nodes[0].stop()
+        lab.nodes[0].start(extra=["--eviction-hard", "memory.available<lots"])
+        assert lab.nodes[0].process.wait(20) == 1
+        assert '"memory.available<lots" is no threshold' in lab.nodes[0].log()
 
 
 def condition(lab, name):
@@ -67,8 +71,3 @@ def test_the_node_runs_short_of_memory():
         lab.nodes[0].start()
         lab.wait_ready()
         lab.until(lambda: condition(lab, "MemoryPressure")["status"] == "False", seconds=30, what="it is over")
-
-
-def test_a_bad_threshold():
-    run = labs.sh(labs.COX, "help", "up")
-    assert "--eviction-hard" in run.stdout
