@@ -82,6 +82,29 @@ struct str field_element_name(struct arena *arena, struct str name)
     return element_of(arena, 'f', name);
 }
 
+/* What a key is that a member does not have: its default, or what it is always written with. NULL:
+ * it is none. */
+static const char *absent_key(const struct api_field *key)
+{
+    if (key == NULL || key->default_json != NULL) {
+        return key != NULL ? key->default_json : NULL;
+    }
+    if ((key->flags & (API_OMIT_EMPTY | API_POINTER)) != 0) {
+        return NULL;
+    }
+    switch ((enum api_type)key->type) {
+    case API_TYPE_STRING:
+        return "\"\"";
+    case API_TYPE_BOOL:
+        return "false";
+    case API_TYPE_INT32:
+    case API_TYPE_INT64:
+        return "0";
+    default:
+        return NULL;
+    }
+}
+
 /* Key fields in the order of their names; few, so a selection sort. False when there is none. */
 static bool write_keys(const struct api_field *field, const struct val *member, struct buf *out)
 {
@@ -103,7 +126,7 @@ static bool write_keys(const struct api_field *field, const struct val *member, 
         const struct val *value = val_get_str(member, str_of(least));
         const struct api_field *key =
             field->type_struct != NULL ? schema_field(field->type_struct, str_of(least)) : NULL;
-        const char *otherwise = key != NULL ? key->default_json : NULL;
+        const char *otherwise = absent_key(key);
         if (value == NULL && otherwise == NULL) {
             continue;
         }

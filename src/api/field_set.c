@@ -282,10 +282,17 @@ bool field_set_equal(const struct val *a, const struct val *b)
     return a == b || (a != NULL && b != NULL && val_equal(a, b));
 }
 
+/* An element of a kind that a version to come may know; it is dropped. */
+static bool is_foreign(struct str element)
+{
+    return element.n >= 2 && strchr("fkvi", element.p[0]) == NULL;
+}
+
 static bool is_sorted(const struct val *node)
 {
     VAL_EACH (it, node) {
-        if ((it->next != NULL && field_element_cmp(it->key, it->next->key) >= 0) ||
+        if (is_foreign(it->key) ||
+            (it->next != NULL && field_element_cmp(it->key, it->next->key) >= 0) ||
             !is_sorted(it)) {
             return false;
         }
@@ -295,6 +302,12 @@ static bool is_sorted(const struct val *node)
 
 static void sort_deep(struct arena *arena, struct val *node)
 {
+    for (struct val *it = node->child, *next; it != NULL; it = next) {
+        next = it->next;
+        if (is_foreign(it->key)) {
+            val_remove(node, it);
+        }
+    }
     sort_members(arena, node);
     struct val *it = node->child;
     while (it != NULL && it->next != NULL) {
@@ -319,6 +332,20 @@ struct val *field_set_sorted(struct arena *arena, struct val *set)
     return copy;
 }
 
+/* Keys and values are JSON; what starts with another letter is of a version to come. */
+static bool element_reads(struct str element)
+{
+    struct str text = str_from(element, 2);
+    if (element.p[0] != 'k' && element.p[0] != 'v') {
+        return true;
+    }
+    bool plain = text.n >= 2 && text.p[0] == '"' && text.p[text.n - 1] == '"' &&
+                 memchr(text.p + 1, '"', text.n - 2) == NULL &&
+                 memchr(text.p, '\\', text.n) == NULL;
+    bool object = text.n >= 2 && text.p[0] == '{' && text.p[text.n - 1] == '}';
+    return plain || object || (element.p[0] == 'v' && text.n > 0 && text.p[0] != '{');
+}
+
 bool field_set_is_valid(const struct val *fields)
 {
     if (!val_is(fields, VAL_OBJECT)) {
@@ -326,9 +353,8 @@ bool field_set_is_valid(const struct val *fields)
     }
     VAL_EACH (it, fields) {
         bool self = str_is(it->key, ".");
-        bool element = it->key.n >= 2 && it->key.p[1] == ':' && it->key.p[0] != '\0' &&
-                       strchr("fkvi", it->key.p[0]) != NULL;
-        if (!(self || element) || (self && it->count > 0) || !field_set_is_valid(it)) {
+        bool element = it->key.n >= 2 && it->key.p[1] == ':' && element_reads(it->key);
+        if (!(self || element) || !val_is(it, VAL_OBJECT) || !field_set_is_valid(it)) {
             return false;
         }
     }

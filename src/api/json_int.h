@@ -55,6 +55,9 @@ static inline void json_link(struct val *parent, struct val *member)
 /* The second member with a name that came before, or NULL. Linear in the members. */
 const struct val *json_duplicate(const struct val *object);
 
+/* Drops all but the last of members with one name. */
+void json_drop_twins(struct val *object, struct val_twins *twins);
+
 /* A parse error: "<why> at byte N", with the byte that stands there. Returns ERR_BAD_REQUEST. */
 int json_error(struct err *err, struct str text, const char *at, const char *why);
 

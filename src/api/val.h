@@ -112,6 +112,15 @@ int val_parse_json(struct arena *arena, struct str text, struct val **ret_value,
  * booleans, ~ is null, numbers come out as JSON has them. One document; anchors, aliases and merge
  * keys are refused. Texts are copied into the arena. */
 int val_parse_yaml(struct arena *arena, struct str text, struct val **ret_value, struct err *err);
+/* The same, but of members that have one name the last one holds; what was dropped is counted. */
+struct val_twins {
+    uint32_t count;
+    struct str name; /* of the first */
+};
+int val_parse_json_loose(struct arena *arena, struct str text, struct val_twins *twins,
+                         struct val **ret_value, struct err *err);
+int val_parse_yaml_loose(struct arena *arena, struct str text, struct val_twins *twins,
+                         struct val **ret_value, struct err *err);
 /* Compact JSON, members in order, minimal escaping as encoding/json does without HTML escaping. */
 void val_write_json(const struct val *v, struct buf *out);
 void val_write_json_pretty(const struct val *v, struct buf *out); /* 2 spaces, as ?pretty=1 */

@@ -40,6 +40,8 @@ static const struct val *duplicate_hashed(const struct val *object)
     return found;
 }
 
+enum { GONE = 0x7f }; /* no enum val_type */
+
 const struct val *json_duplicate(const struct val *object)
 {
     if (object->count > 24) {
@@ -53,6 +55,37 @@ const struct val *json_duplicate(const struct val *object)
         }
     }
     return NULL;
+}
+
+void json_drop_twins(struct val *object, struct val_twins *twins)
+{
+    size_t slots = 64;
+    while (slots < (size_t)object->count * 2) {
+        slots *= 2;
+    }
+    struct val **table = mem_array(struct val *, slots);
+    struct val *it = object->child, *next;
+    VAL_EACH (member, object) {
+        size_t at = str_hash(member->key) & (slots - 1);
+        while (table[at] != NULL && !str_eq(table[at]->key, member->key)) {
+            at = (at + 1) & (slots - 1);
+        }
+        if (table[at] != NULL) {
+            twins->name = twins->count++ == 0 ? member->key : twins->name;
+            table[at]->type = (enum val_type)GONE; /* a mark, for the sweep below */
+        }
+        table[at] = member;
+    }
+    free(table);
+    object->child = object->last = NULL;
+    object->count = 0;
+    for (; it != NULL; it = next) {
+        next = it->next;
+        it->next = NULL;
+        if (it->type != (enum val_type)GONE) {
+            val_append(object, it);
+        }
+    }
 }
 
 int json_error(struct err *err, struct str text, const char *at, const char *why)
@@ -76,6 +109,7 @@ struct parser {
     const char *why; /* of the failure, and where */
     struct val *stack[VAL_DEPTH_MAX];
     uint32_t depth;
+    struct val_twins *twins; /* NULL: they are an error */
 };
 
 static bool fail(struct parser *parser, const char *why)
@@ -168,7 +202,10 @@ static bool parse_between(struct parser *parser)
         }
         if (*parser->p == close) {
             if (top->type == VAL_OBJECT && top->count > 1 && json_duplicate(top) != NULL) {
-                return fail(parser, "a duplicate member name in the object that ends here");
+                if (parser->twins == NULL) {
+                    return fail(parser, "a duplicate member name in the object that ends here");
+                }
+                json_drop_twins(top, parser->twins);
             }
             parser->p++;
             parser->depth--;
@@ -213,6 +250,12 @@ static bool parse_document(struct parser *parser, struct val *root)
 
 int val_parse_json(struct arena *arena, struct str text, struct val **ret_value, struct err *err)
 {
+    return val_parse_json_loose(arena, text, NULL, ret_value, err);
+}
+
+int val_parse_json_loose(struct arena *arena, struct str text, struct val_twins *twins,
+                         struct val **ret_value, struct err *err)
+{
     struct parser parser;
     parser.nodes = (struct json_nodes){.arena = arena};
     parser.text = text;
@@ -221,6 +264,7 @@ int val_parse_json(struct arena *arena, struct str text, struct val **ret_value,
     parser.text.p = parser.p;
     parser.why = NULL;
     parser.depth = 0;
+    parser.twins = twins;
     struct val *root = json_node(&parser.nodes);
     if (root == NULL) {
         return err_set(err, ERR_TOO_LARGE, "the document needs too much memory");

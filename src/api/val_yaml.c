@@ -22,6 +22,7 @@ struct reader {
     uint32_t depth;
     struct val *root;
     struct err *err;
+    struct val_twins *twins; /* NULL: they are an error */
 };
 
 static int refuse(struct reader *reader, const yaml_event_t *event, const char *why)
@@ -167,7 +168,10 @@ static int close_container(struct reader *reader, const yaml_event_t *event)
 {
     struct val *top = reader->stack[--reader->depth];
     if (top->type == VAL_OBJECT && top->count > 1 && json_duplicate(top) != NULL) {
-        return refuse(reader, event, "a duplicate key in the mapping that ends here");
+        if (reader->twins == NULL) {
+            return refuse(reader, event, "a duplicate key in the mapping that ends here");
+        }
+        json_drop_twins(top, reader->twins);
     }
     return 0;
 }
@@ -231,7 +235,13 @@ static bool directives_are_few(struct str text)
 
 int val_parse_yaml(struct arena *arena, struct str text, struct val **ret_value, struct err *err)
 {
-    struct reader reader = {.nodes = {.arena = arena}, .err = err};
+    return val_parse_yaml_loose(arena, text, NULL, ret_value, err);
+}
+
+int val_parse_yaml_loose(struct arena *arena, struct str text, struct val_twins *twins,
+                         struct val **ret_value, struct err *err)
+{
+    struct reader reader = {.nodes = {.arena = arena}, .err = err, .twins = twins};
     if (text.n > YAML_SIZE_MAX) {
         return err_set(err, ERR_TOO_LARGE, "a YAML document may have %d bytes", YAML_SIZE_MAX);
     }

@@ -106,6 +106,17 @@ static int common(struct arena *arena, const struct route *route, struct query_o
         return options_invalid(arena, route, failure, "FieldValueTooLong", "fieldManager",
                                "Too long: may not be more than 128 bytes");
     }
+    for (size_t i = 0; i < o->field_manager.n; i++) {
+        unsigned char c = (unsigned char)o->field_manager.p[i];
+        if (c < 0x20 || c == 0x7f) {
+            return options_invalid(
+                arena, route, failure, "FieldValueInvalid", "fieldManager",
+                arena_printf(arena,
+                             "Invalid value: \"%.*s\": invalid character U+%04X (at "
+                             "position %zu)",
+                             STR_ARG(o->field_manager), c, i));
+        }
+    }
     struct str validation = query_get(o, "fieldValidation");
     o->strictness = CODEC_WARN;
     if (str_is(validation, "Strict")) {

@@ -82,9 +82,16 @@ def status(value):
         details["causes"] = sorted(details["causes"], key=lambda c: (c.get("field", ""), c.get("reason", "")))
 
 
+def managers(value):
+    entries = (value.get("metadata") or {}).get("managedFields") if isinstance(value.get("metadata"), dict) else None
+    if isinstance(entries, list):  # they stand in order of time, to the second
+        entries.sort(key=lambda e: [str(e.get(k, "")) for k in ("operation", "manager", "apiVersion", "subresource", "fieldsV1")] if isinstance(e, dict) else [])
+
+
 def normal_object(value, asked):
     value = Normal(asked).walk("", value)
     if isinstance(value, dict):
+        managers(value)
         if value.get("kind") == "Table":
             table(value)
         if value.get("kind") == "Status":

@@ -118,6 +118,13 @@ static void merge(struct applying *at)
     own->version = at->own.version;
 }
 
+/* From here on the own entry has what is stored: without what belongs to the system. */
+static void strip(struct applying *at)
+{
+    at->own.set = config_owned(at->arena, at->own.set);
+    entries_find(&at->entries, &at->own)->set = at->own.set;
+}
+
 /* Nothing that was applied is left out now: the usual case. */
 static bool keeps_everything(const struct applying *at)
 {
@@ -237,6 +244,7 @@ int fields_apply(struct arena *arena, const struct apply *apply, struct apply_re
     if (!keeps_everything(&at)) {
         at.changed |= apply_prune(arena, apply->writer, &at.entries, &at.last, &at.merged);
     }
+    strip(&at);
     if (is_unchanged(&at)) {
         *ret_result = (struct apply_result){.object = (struct val *)apply->live, .unchanged = true};
         return 0;

@@ -6,9 +6,11 @@
 /* config.c: complaints about a configuration that does not fit its type, one a line; n 0: none. */
 struct str config_check(struct arena *arena, const struct api_struct *type,
                         const struct val *config);
-/* The fields that a configuration names, without those of the system. */
+/* The fields that a configuration names, kind and name and all. */
 struct val *config_set(struct arena *arena, const struct api_struct *type,
                        const struct val *config);
+/* Those of a set that somebody can own: not the system's. */
+struct val *config_owned(struct arena *arena, struct val *set);
 
 /* merge.c: puts the configuration into `object`, in place. Whether anything changed. */
 bool apply_merge(struct arena *arena, const struct api_struct *type, struct val *object,

@@ -267,23 +267,14 @@ static struct val *set_of(struct arena *arena, struct grain_place place, const s
                           struct val *node, bool included);
 
 static void add_members(struct arena *arena, const struct grain *grain, const struct val *v,
-                        struct val *node, int depth)
+                        struct val *node)
 {
     VAL_EACH (it, v) {
-        if (depth < 2 && field_is_systems(it->key, depth)) {
-            continue;
-        }
         struct val *child = val_new(arena, VAL_OBJECT);
         child->key = field_element_name(arena, it->key);
         struct grain_place place = grain_member(grain, it->key);
-        if (depth == 0 && str_is(it->key, "metadata") && it->type == VAL_OBJECT) {
-            struct grain inner = grain_of(place);
-            add_members(arena, &inner, it, child, 1);
-            child = field_set_finish(arena, child, false);
-        } else {
-            bool empty = it->type == VAL_NULL || (it->type == VAL_OBJECT && it->count == 0);
-            child = set_of(arena, place, it, child, empty || !grain_names(grain, it->key));
-        }
+        bool empty = it->type == VAL_NULL || (it->type == VAL_OBJECT && it->count == 0);
+        child = set_of(arena, place, it, child, empty || !grain_names(grain, it->key));
         if (child != NULL) {
             val_append(node, child);
         }
@@ -314,7 +305,7 @@ static struct val *set_of(struct arena *arena, struct grain_place place, const s
     if (grain.kind == GRAIN_LIST) {
         add_items(arena, &grain, v, node);
     } else {
-        add_members(arena, &grain, v, node, 2);
+        add_members(arena, &grain, v, node);
     }
     return field_set_finish(arena, node, included);
 }
@@ -323,6 +314,31 @@ struct val *config_set(struct arena *arena, const struct api_struct *type, const
 {
     struct grain grain = {.kind = GRAIN_STRUCT, .type = type};
     struct val *node = val_new(arena, VAL_OBJECT);
-    add_members(arena, &grain, config, node, 0);
+    add_members(arena, &grain, config, node);
     return field_set_finish(arena, node, false);
+}
+
+static struct val *without_systems(struct arena *arena, const struct val *node, int depth)
+{
+    struct val *made = val_new(arena, VAL_OBJECT);
+    made->key = node->key;
+    for (const struct val *it = field_set_first(node); it != NULL; it = it->next) {
+        struct str name = str_from(it->key, 2);
+        bool metadata = depth == 0 && str_is(name, "metadata");
+        const struct val *kept = field_is_systems(name, depth) ? NULL : it;
+        kept = metadata ? without_systems(arena, it, 1) : kept;
+        if (kept != NULL) {
+            struct val *copy = val_append(made, val_new(arena, VAL_OBJECT));
+            copy->key = kept->key;
+            copy->child = kept->child;
+            copy->last = kept->last;
+            copy->count = kept->count;
+        }
+    }
+    return made->count > 0 ? made : NULL;
+}
+
+struct val *config_owned(struct arena *arena, struct val *set)
+{
+    return set != NULL ? without_systems(arena, set, 0) : NULL;
 }

@@ -29,12 +29,8 @@ struct entry *entries_find(struct entries *entries, const struct entry *like)
     return NULL;
 }
 
-struct entry *entries_make(struct entries *entries, const struct entry *like)
+struct entry *entries_append(struct entries *entries, const struct entry *entry)
 {
-    struct entry *found = entries_find(entries, like);
-    if (found != NULL) {
-        return found;
-    }
     if (entries->count == entries->cap) {
         size_t cap = entries->cap + 4;
         struct entry *items = arena_array(entries->arena, struct entry, cap);
@@ -45,8 +41,14 @@ struct entry *entries_make(struct entries *entries, const struct entry *like)
         entries->cap = cap;
     }
     struct entry *made = &entries->items[entries->count++];
-    *made = *like;
+    *made = *entry;
     return made;
+}
+
+struct entry *entries_make(struct entries *entries, const struct entry *like)
+{
+    struct entry *found = entries_find(entries, like);
+    return found != NULL ? found : entries_append(entries, like);
 }
 
 static int load_entry(struct entries *entries, const struct val *it, struct err *err)

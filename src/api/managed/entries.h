@@ -31,6 +31,8 @@ bool entry_same(const struct entry *a, const struct entry *b);
 struct entry *entries_find(struct entries *entries, const struct entry *like);
 /* The same, made with everything of `like` when there is none. */
 struct entry *entries_make(struct entries *entries, const struct entry *like);
+/* One more, whatever is there. */
+struct entry *entries_append(struct entries *entries, const struct entry *entry);
 /* Drops entries with nothing left. */
 void entries_tidy(struct entries *entries);
 /* More than ten updaters: the oldest of a version become one, "ancient-changes". */

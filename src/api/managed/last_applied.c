@@ -30,7 +30,7 @@ struct val *last_applied_set(struct arena *arena, const struct apply *apply)
     struct field_comparison forth = {
         .type = writer->type, .old = apply->live, .next = last, .raw = true};
     field_compare(arena, &forth, &changes);
-    struct val *set = config_set(arena, writer->type, last);
+    struct val *set = config_owned(arena, config_set(arena, writer->type, last));
     set = field_set_difference(arena, set, changes.taken);
     return field_set_difference(arena, set, changes.removed);
 }

@@ -40,9 +40,12 @@ static void merge_members(struct merge *ctx, const struct grain *grain, struct v
     }
     VAL_EACH (it, theirs) {
         struct val *there = many ? map_get(&index, it->key) : val_get_str(mine, it->key);
+        struct grain_place place = grain_member(grain, it->key);
+        bool is_there = grain->kind == GRAIN_STRUCT && place.field != NULL &&
+                        (place.field->flags & API_OMIT_EMPTY) == 0; /* as null, when not seen */
         if (there != NULL) {
-            merge_value(ctx, grain_member(grain, it->key), there, it);
-        } else {
+            merge_value(ctx, place, there, it);
+        } else if (it->type != VAL_NULL || !is_there) {
             val_append(mine, val_copy(ctx->arena, it));
             ctx->changed = true;
         }

@@ -119,7 +119,9 @@ static int mutate_tolerations(struct admission *a, struct failure *failure)
 {
     static const char *const keys[] = {"node.kubernetes.io/not-ready",
                                        "node.kubernetes.io/unreachable"};
-    if (!is_new_pod(a)) {
+    bool update = a->operation == VERB_UPDATE && a->subresource.n == 0 &&
+                  admission_is(a, a->request->server->known.pods);
+    if (!is_new_pod(a) && !update) {
         return 0;
     }
     struct val *spec = val_make_object(a->arena, a->object, STR("spec"));

@@ -1,5 +1,6 @@
 /* scale.c: the scale subresource: spec.replicas and the selector of whatever has replicas, as one
  * small kind (autoscaling/v1 Scale). */
+#include "api/managed/scale.h"
 #include "api/custom/custom.h"
 #include "api/patch.h"
 #include "server/server_int.h"
@@ -50,6 +51,11 @@ static struct str selector_text(struct arena *arena, const struct val *selector)
 static const struct str spec_path[] = {{"spec", 4}, {"replicas", 8}, {NULL, 0}};
 static const struct str status_path[] = {{"status", 6}, {"replicas", 8}, {NULL, 0}};
 
+static const struct str *replicas_path(const struct api_resource *resource)
+{
+    return resource->custom != NULL ? resource->custom->spec_replicas : spec_path;
+}
+
 static struct str selector_of(struct arena *arena, const struct api_resource *resource,
                               const struct val *object)
 {
@@ -64,8 +70,7 @@ static struct val *scale_of(struct arena *arena, const struct api_resource *reso
                             const struct val *object, uint64_t revision)
 {
     const struct custom *custom = resource->custom;
-    const struct val *wanted =
-        custom_path(object, custom != NULL ? custom->spec_replicas : spec_path);
+    const struct val *wanted = custom_path(object, replicas_path(resource));
     const struct val *there =
         custom_path(object, custom != NULL ? custom->status_replicas : status_path);
     static const char *const kept[] = {"name", "namespace", "uid", "creationTimestamp"};
@@ -133,6 +138,98 @@ static int invalid(struct scaling *scaling, int64_t replicas, struct failure *fa
                            scaling->change.name, &errors);
 }
 
+/* The field manager of a Scale: its own type and version, nothing reset. */
+static struct fields_writer writer_of(struct scaling *scaling)
+{
+    struct fields_writer writer = pipeline_writer(scaling->request, &scaling->change);
+    writer.type = scale_type();
+    writer.api_version = STR("autoscaling/v1");
+    writer.reset = NULL;
+    writer.convert = NULL;
+    return writer;
+}
+
+static int applied(struct scaling *scaling, struct val *now, struct val **ret,
+                   struct failure *failure)
+{
+    struct arena *arena = &scaling->change.arena;
+    struct fields_writer writer = writer_of(scaling);
+    struct apply apply = {.writer = &writer,
+                          .kind = "Scale",
+                          .live = now,
+                          .config = scaling->body,
+                          .force = scaling->request->options.force};
+    struct apply_result result;
+    struct apply_refusal refusal;
+    struct err err = ERR_INIT;
+    if (fields_apply(arena, &apply, &result, &refusal) < 0) {
+        return apply_failure(arena, &refusal, failure);
+    }
+    if (!result.unchanged &&
+        codec_apply_schema(arena, scale_type(), result.object, CODEC_IGNORE, NULL, &err) < 0) {
+        failure_set(failure, arena, ERR_INTERNAL, "%s", err.message);
+        failure->unreasoned = true;
+        return failure->code;
+    }
+    *ret = result.object;
+    return 0;
+}
+
+/* The Scale as it shall be, with its managers. */
+static int next_scale(struct scaling *scaling, struct val *now, struct val **ret,
+                      struct failure *failure)
+{
+    struct arena *arena = &scaling->change.arena;
+    struct fields_writer writer = writer_of(scaling);
+    struct val *scale = scaling->body;
+    int code = 0;
+    if (scaling->request->route.verb == VERB_PATCH &&
+        scaling->request->body_format == BODY_APPLY_PATCH) {
+        return applied(scaling, now, ret, failure);
+    }
+    if (scaling->request->route.verb == VERB_PATCH) {
+        code = patched(scaling, now, &scale, failure);
+    } else {
+        scale = val_copy(arena, scale);
+    }
+    if (code == 0) {
+        fields_track_update(arena, &writer, now, scale);
+        *ret = scale;
+    }
+    return code;
+}
+
+/* What is scaled, with the replicas and the managers of its Scale; NULL with a failure. */
+static struct val *put_back(struct scaling *scaling, const struct val *old, const struct val *scale,
+                            struct failure *failure)
+{
+    struct change *change = &scaling->change;
+    struct arena *arena = &change->arena;
+    struct val *next = val_copy(arena, old);
+    struct val *meta = val_make_object(arena, next, STR("metadata"));
+    struct str version = val_text(val_path(scale, "metadata.resourceVersion"));
+    val_set_text(arena, meta, STR("resourceVersion"), version);
+    if (version.n == 0) {
+        val_unset(meta, STR("resourceVersion"));
+    }
+    const struct str *path = replicas_path(change->resource);
+    struct val *replicas = val_new_int(arena, val_int(val_path(scale, "spec.replicas"), 0));
+    if (!custom_path_set(arena, next, path, replicas)) {
+        failure_set(failure, arena, ERR_INTERNAL,
+                    "the path of the replicas leads through something else");
+        return NULL;
+    }
+    struct val *list = scale_managers_back(
+        arena, val_path(old, "metadata.managedFields"), val_path(scale, "metadata.managedFields"),
+        path, api_version_text(arena, change->resource->group, change->resource->version));
+    if (list != NULL) {
+        val_set(meta, STR("managedFields"), list);
+    } else {
+        val_unset(meta, STR("managedFields"));
+    }
+    return next;
+}
+
 static int plan(struct change *change, struct object *current, struct plan *ret_plan,
                 struct failure *failure)
 {
@@ -142,30 +239,30 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
         return failure_not_found(failure, arena, change->resource, change->name);
     }
     struct val *old = pipeline_decode(change, current);
-    struct val *scale = scaling->body;
-    if (scaling->request->route.verb == VERB_PATCH) {
-        int code = patched(scaling, scale_of(arena, change->resource, old, current->revision),
-                           &scale, failure);
-        if (code < 0) {
-            return code;
-        }
+    const struct val *managers = val_path(old, "metadata.managedFields");
+    struct val *now = scale_of(arena, change->resource, old, current->revision);
+    struct val *list = scale_managers(arena, managers, replicas_path(change->resource));
+    if (list != NULL) {
+        val_set(val_get(now, "metadata"), STR("managedFields"), list);
+    }
+    struct val *scale = NULL;
+    int code = next_scale(scaling, now, &scale, failure);
+    if (code < 0) {
+        return code;
     }
     int64_t replicas = val_int(val_path(scale, "spec.replicas"), 0);
     if (replicas < 0 || replicas > INT32_MAX) {
         return invalid(scaling, replicas, failure);
     }
-    struct val *next = val_copy(arena, old);
-    struct val *meta = val_make_object(arena, next, STR("metadata"));
-    struct str version = val_text(val_path(scale, "metadata.resourceVersion"));
-    val_set_text(arena, meta, STR("resourceVersion"), version);
-    if (version.n == 0) {
-        val_unset(meta, STR("resourceVersion"));
+    if (!str_eq(val_uid(scale), val_uid(now)) && val_uid(scale).n > 0) {
+        return failure_conflict(failure, arena, change->resource, change->name,
+                                "Precondition failed: UID in precondition: %.*s, UID in object "
+                                "meta: %.*s",
+                                STR_ARG(val_uid(scale)), STR_ARG(val_uid(now)));
     }
-    const struct custom *custom = change->resource->custom;
-    if (!custom_path_set(arena, next, custom != NULL ? custom->spec_replicas : spec_path,
-                         val_new_int(arena, replicas))) {
-        return failure_set(failure, arena, ERR_INTERNAL,
-                           "the path of the replicas leads through something else");
+    struct val *next = put_back(scaling, old, scale, failure);
+    if (next == NULL) {
+        return failure->code;
     }
     return pipeline_update(scaling->request, change, next, old, current, ret_plan, failure);
 }
@@ -206,10 +303,12 @@ void subresource_scale(struct request *request)
     }
     struct scaling *scaling = arena_new(&request->arena, struct scaling);
     scaling->request = request;
-    int code = request->route.verb == VERB_PATCH
-                   ? patch_body(request, &scaling->body, &failure)
-                   : request_decode_kind(request, scale_type(), "autoscaling", "v1", "Scale",
-                                         &scaling->body, &failure);
+    bool patches = request->route.verb == VERB_PATCH;
+    int code = patches && request->body_format == BODY_APPLY_PATCH
+                   ? apply_body(request, &scaling->body, &failure)
+               : patches ? patch_body(request, &scaling->body, &failure)
+                         : request_decode_kind(request, scale_type(), "autoscaling", "v1", "Scale",
+                                               &scaling->body, &failure);
     if (code < 0) {
         request_fail(request, &failure);
         return;
@@ -220,6 +319,7 @@ void subresource_scale(struct request *request)
                                       .ns = request->route.ns,
                                       .name = request->route.name,
                                       .dry_run = request->options.dry_run,
+                                      .tracked = true,
                                       .plan = plan,
                                       .done = done,
                                       .ctx = scaling};

@@ -103,6 +103,9 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
         *ret_plan = (struct plan){PLAN_NOTHING, NULL};
         return 0;
     }
+    if (creates) {
+        val_unset(val_get(result.object, "metadata"), STR("resourceVersion"));
+    }
     int code = check_name(applying, result.object, creates, failure);
     if (code == 0) {
         code = type(applying, result.object, failure);
@@ -137,19 +140,36 @@ static void done(struct change *change)
     change_answer(change, request, applying->created ? 201 : 200);
 }
 
+/* A name that comes twice: the last one holds, as fieldValidation says it. */
+static int check_twins(struct request *request, const struct val_twins *twins,
+                       struct failure *failure)
+{
+    if (twins->count == 0 || request->options.strictness == CODEC_IGNORE) {
+        return 0;
+    }
+    if (request->options.strictness == CODEC_STRICT) {
+        return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
+                           "error strict decoding patch: key \"%.*s\" already set in map",
+                           STR_ARG(twins->name));
+    }
+    request_warn(request, "key \"%.*s\" already set in map", STR_ARG(twins->name));
+    return 0;
+}
+
 static int parse(struct request *request, struct val **ret_config, struct failure *failure)
 {
     struct err err = ERR_INIT;
+    struct val_twins twins = {0};
     struct str text = str_trim(request->body);
     bool json = text.n > 0 && text.p[0] == '{';
-    if (json && val_parse_json(&request->arena, text, ret_config, NULL) == 0) {
-        return 0;
+    if (!json || val_parse_json_loose(&request->arena, text, &twins, ret_config, NULL) < 0) {
+        twins = (struct val_twins){0};
+        if (val_parse_yaml_loose(&request->arena, request->body, &twins, ret_config, &err) < 0) {
+            return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
+                               "error decoding patch: %s", err.message);
+        }
     }
-    if (val_parse_yaml(&request->arena, request->body, ret_config, &err) == 0) {
-        return 0;
-    }
-    return failure_set(failure, &request->arena, ERR_BAD_REQUEST, "error decoding patch: %s",
-                       err.message);
+    return check_twins(request, &twins, failure);
 }
 
 int apply_body(struct request *request, struct val **ret_config, struct failure *failure)

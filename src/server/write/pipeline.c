@@ -125,8 +125,8 @@ static struct val *convert(const struct fields_writer *writer, struct arena *are
     const struct api_resource *to = from->custom != NULL
                                         ? definition_version(from->custom->definition, api_version)
                                         : schema_kind_of(api_version, str_of(from->kind));
-    if (to == NULL || to->storage != from->storage) {
-        return NULL;
+    if (to == NULL || to->storage != from->storage || strcmp(to->group, from->group) != 0) {
+        return NULL; /* managers of another group's version of it are forgotten, as upstream does */
     }
     *ret_type = to->type;
     return version_convert(arena, from, to, object);
@@ -256,9 +256,11 @@ static int check_preconditions(struct request *request, struct change *change,
     struct str version = val_text(val_get(meta, "resourceVersion"));
     uint64_t number = 0;
     if (version.n > 0 && !str_u64(version, &number)) {
-        return failure_set(failure, arena, ERR_BAD_REQUEST,
-                           "invalid resource version \"%.*s\": must be an unsigned integer",
-                           STR_ARG(version));
+        failure_set(failure, arena, ERR_INTERNAL,
+                    "invalid resource version \"%.*s\": must be an unsigned integer",
+                    STR_ARG(version));
+        failure->unreasoned = true;
+        return failure->code;
     }
     if (number != 0 && number != current->revision) {
         return failure_conflict(failure, arena, change->resource, change->name, "%s",

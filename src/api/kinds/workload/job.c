@@ -65,6 +65,11 @@ static void prepare_create(struct api_context *ctx, struct val *job)
     if (val_uid(job).n > 0) {
         job_generate_selector(ctx->arena, job);
     }
+    const struct val *labels = val_path(job, "spec.template.metadata.labels");
+    struct val *metadata = val_make_object(ctx->arena, job, STR("metadata"));
+    if (val_count(labels) > 0 && val_count(val_get(metadata, "labels")) == 0) {
+        val_set(metadata, STR("labels"), val_copy(ctx->arena, labels)); /* a default, since 1.2 */
+    }
 }
 
 static void validate_create(struct api_context *ctx, const struct val *job,
