@@ -24,10 +24,10 @@ struct options { /* texts are NUL ended and live until options_done; "" when not
     char *log_level, *log_format;
     char *tls_san;
     char *bridge_address;
-    char *enable_admission, *disable_admission, *admission_config;
+    char *enable_admission, *disable_admission, *admission_config, *authentication_config;
     int64_t api_port, kubelet_port, io_threads, max_pods, history_seconds, node_certificate_seconds,
         eviction_transition_seconds;
-    bool hardened, insecure_registries;
+    bool bootstrap_tokens, hardened, insecure_registries;
 };
 
 /* argv[0] is the role's name. Fills *ret_options; unknown options, bad values and files that others

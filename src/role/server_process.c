@@ -372,6 +372,8 @@ static int open_server(struct server_process *p, struct err *err)
         .advertise_address = o->node_ip[0] != '\0' ? str_of(o->node_ip) : str_of(bridge),
         .advertise_port = (uint16_t)o->api_port,
         .ca_pem = handoff_get_text(&p->handoff, "ca.crt"),
+        .authentication_config = handoff_get_text(&p->handoff, "authentication-config"),
+        .bootstrap_tokens = o->bootstrap_tokens,
         .enable_admission = str_of(o->enable_admission),
         .disable_admission = str_of(o->disable_admission),
         .admission_config = handoff_get_text(&p->handoff, "admission-config"),

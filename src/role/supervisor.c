@@ -256,6 +256,9 @@ static int fill_server(struct supervisor *s, struct handoff_maker *maker, struct
     rc = rc != 0 ? rc
                  : hand_file(maker, "admission-config", s->options.admission_config,
                              "admission-control-config-file", err);
+    rc = rc != 0 ? rc
+                 : hand_file(maker, "authentication-config", s->options.authentication_config,
+                             "authentication-config", err);
     for (int i = 0; i < SOCKETS_MAX; i++) {
         handoff_fd(maker, "api", s->api_fds[i]);
     }

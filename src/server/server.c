@@ -6,6 +6,7 @@
 #include "server/addresses.h"
 #include "server/admission/settings.h"
 #include "server/authn/authn.h"
+#include "server/authn/issuers.h"
 #include "server/authz/authz.h"
 #include "server/bootstrap/bootstrap.h"
 #include "server/custom/definitions.h"
@@ -88,6 +89,7 @@ static void copy_options(struct server *server, const struct server_options *fro
     o->enable_admission = str_copy_in(arena, from->enable_admission);
     o->disable_admission = str_copy_in(arena, from->disable_admission);
     o->admission_config = str_copy_in(arena, from->admission_config);
+    o->authentication_config = str_copy_in(arena, from->authentication_config);
     if (o->node_port_first == 0 || o->node_port_last < o->node_port_first) {
         o->node_port_first = 30000;
         o->node_port_last = 32767;
@@ -111,6 +113,9 @@ int server_new(const struct server_options *options, struct server **ret_server,
     server->upkeep = upkeep_new(server);
     server->definitions = definitions_new(server);
     int code = admission_settings_new(&server->options, &server->arena, &server->admission, err);
+    code = code < 0
+               ? code
+               : issuers_new(server, server->options.authentication_config, &server->issuers, err);
     code = code < 0 ? code : addresses_new(server, &server->addresses, err);
     if (code < 0) {
         server_free(server);
@@ -131,6 +136,7 @@ void server_free(struct server *server)
     addresses_free(server->addresses);
     authz_free(server->authz);
     authn_free(server->authn);
+    issuers_free(server->issuers);
     documents_free(server->documents);
     pages_free(server->pages);
     for (size_t i = 0; i < server->options.token_key_count; i++) {
@@ -172,6 +178,7 @@ void server_start(struct server *server, void (*on_ready)(void *ctx, const struc
         bootstrapped(starting, &err);
         return;
     }
+    issuers_start(server->issuers);
     bootstrap_run(server, bootstrapped, starting);
 }
 

@@ -62,6 +62,9 @@ struct server_options {
     node_dial_fn *node_dial; /* NULL: only nodes with connections turned round can be reached */
     void *node_dial_ctx;
 
+    struct str authentication_config; /* AuthenticationConfiguration, YAML; n 0: none */
+    bool bootstrap_tokens;            /* bootstrap tokens authenticate */
+
     /* Texts of options; n 0: not given. server_new answers ERR_INVALID for what is wrong in them.
      */
     struct str enable_admission, disable_admission; /* names of plug-ins, commas between */

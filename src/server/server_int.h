@@ -17,6 +17,7 @@ struct reverse;
 struct upkeep;
 struct documents;
 struct admission_settings;
+struct issuers;
 struct definitions;
 
 /* Resources that the server itself asks for, looked up once. NULL when not in the schema. */
@@ -51,6 +52,7 @@ struct server {
     struct sequencer *sequencer;
     struct known_resources known;
     struct admission_settings *admission; /* in the arena */
+    struct issuers *issuers;
     struct authn *authn;
     struct authz *authz;
     struct addresses *addresses;

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 
 #include "pki/digest.h"
+#include "server/authn/bootstrap_token.h"
 #include "server/authn/claims.h"
+#include "server/authn/issuers.h"
 #include "server/server_int.h"
 
 enum { CACHE_MAX = 20000 };
@@ -83,17 +85,33 @@ static struct identity *by_certificate(struct authn *authn, const struct peer_ce
     return identity;
 }
 
+/* By the kind of token: of another issuer, else of our own. */
+static int verify(struct server *server, struct str token, const struct str *audiences,
+                  size_t count, int64_t now_wall_ns, struct identity **ret_identity,
+                  struct err *err)
+{
+    int code = 0;
+    if (issuers_verify(server->issuers, token, audiences, count, now_wall_ns, ret_identity, &code,
+                       err)) {
+        return code;
+    }
+    return claims_verify(server, token, audiences, count, ret_identity, err);
+}
+
 int authn_token(struct server *server, struct str token, const struct str *audiences, size_t count,
                 int64_t now_wall_ns, struct identity **ret_identity, struct err *err)
 {
     struct authn *authn = server->authn;
     unsigned char digest[DIGEST_SIZE];
+    if (server->options.bootstrap_tokens && bootstrap_token_is(token)) {
+        return bootstrap_token_verify(server, token, now_wall_ns, ret_identity, err);
+    }
     token_hash(token, digest);
     struct str key = str_at((const char *)digest, sizeof digest);
     /* Only tokens for the server itself are kept: the audience is part of the answer. */
     struct identity *identity = count == 0 ? lookup(authn, key) : NULL;
     if (identity == NULL) {
-        int code = claims_verify(server, token, audiences, count, &identity, err);
+        int code = verify(server, token, audiences, count, now_wall_ns, &identity, err);
         if (code < 0) {
             return code;
         }

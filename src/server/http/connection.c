@@ -10,6 +10,7 @@
 #include "base/failpoint.h"
 #include "server/authn/authn.h"
 #include "server/authn/impersonation.h"
+#include "server/authn/issuers.h"
 #include "server/http/accept.h"
 #include "server/http/answer.h"
 #include "server/http/call.h"
@@ -86,6 +87,12 @@ static void read_accept(struct request *request, const struct http_request *http
                                                           : INCLUDE_METADATA;
 }
 
+static bool may_be_anonymous(const struct request *request, bool open)
+{
+    enum anonymous policy = issuers_anonymous(request->server->issuers, request->route.path);
+    return policy == ANONYMOUS_ANYWHERE || (policy == ANONYMOUS_OPEN_PATHS && open);
+}
+
 /* Everything that can be wrong before the handler; 0 or the failure's code. */
 static int prepare(struct request *request, const struct http_request *http,
                    struct failure *failure)
@@ -96,7 +103,7 @@ static int prepare(struct request *request, const struct http_request *http,
     int routed = route_parse(arena, cache_registry(request->server->cache), http->method,
                              str_copy_in(arena, http->path), query, &request->route, &err);
     bool open = routed == 0 && request->route.resource == NULL && info_needs_nobody(request);
-    if (!request->identity->authenticated && !open) {
+    if (!request->identity->authenticated && !may_be_anonymous(request, open)) {
         return failure_set(failure, &request->arena, ERR_UNAUTHORIZED, "Unauthorized");
     }
     if (routed < 0) {

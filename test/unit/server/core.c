@@ -32,6 +32,7 @@ void core_start(struct core *core, uint64_t seed)
                                      .sequencer = core->sequencer,
                                      .token_keys = &core->key,
                                      .token_key_count = 1,
+                                     .bootstrap_tokens = true,
                                      .advertise_address = STR("10.0.0.1")};
     if (server_new(&options, &core->server, &err) < 0) {
         fail_msg("%s", err.message);
