@@ -8,6 +8,7 @@
 
 #include "api/json_emit.h"
 #include "base/vec.h"
+#include "pki/digest.h"
 
 struct api_catalog catalog_builtin(void)
 {
@@ -355,6 +356,18 @@ int discovery_group(struct api_catalog catalog, struct str group, struct buf *ou
     return code == 0 ? 0 : err_set(err, code, "no API group %.*s is served", STR_ARG(group));
 }
 
+/* A name for the version that is written to the store, by which clients see that it changed: the
+ * first eight bytes of SHA-256 over GROUP/VERSION/KIND, in base64. */
+static void emit_storage(struct emit *e, const struct api_resource *stored)
+{
+    unsigned char digest[DIGEST_SIZE];
+    struct buf name BUF_CLEANUP = BUF_INIT, text BUF_CLEANUP = BUF_INIT;
+    buf_printf(&name, "%s/%s/%s", stored->group, stored->version, stored->kind);
+    digest_sha256(buf_view(&name), digest);
+    base64_encode(&text, digest, 8);
+    emit_member(e, "storageVersionHash", text.p);
+}
+
 static void emit_legacy(struct emit *e, const struct api_resource *resource,
                         const struct api_subresource *sub)
 {
@@ -380,6 +393,9 @@ static void emit_legacy(struct emit *e, const struct api_resource *resource,
     if (sub == NULL && has_any(resource->categories)) {
         emit_texts(e, "categories", resource->categories);
     }
+    if (sub == NULL && resource->stored) {
+        emit_storage(e, resource->storage);
+    }
     emit_close(e, '}');
 }
 
@@ -395,9 +411,8 @@ int discovery_resources(struct api_catalog catalog, struct str group, struct str
                        STR_ARG(version));
     }
     buf_printf(
-        out,
-        "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"%.*s%s%.*s\","
-        "\"resources\":[",
+        out, "{\"kind\":\"APIResourceList\",%s\"groupVersion\":\"%.*s%s%.*s\",\"resources\":[",
+        group.n > 0 ? "\"apiVersion\":\"v1\"," : "", /* as upstream: the core group has none */
         STR_ARG(group), group.n > 0 ? "/" : "", STR_ARG(version));
     VEC_EACH (it, &resources) {
         emit_legacy(&e, *it, NULL);

@@ -502,13 +502,13 @@ static bool read_type(struct str json, struct str *ret_version, struct str *ret_
             *into = str_at(colon + 2, (size_t)(p - colon) - 3);
         }
     }
-    return ret_version->p != NULL && ret_kind->p != NULL;
+    return ret_kind->p != NULL;
 }
 
 static const struct api_struct *type_named(struct str version, struct str kind)
 {
     struct str group, rest;
-    if (str_is(version, "meta.k8s.io/v1")) {
+    if (version.n == 0 || str_is(version, "meta.k8s.io/v1")) { /* /api has no apiVersion */
         return schema_object_type(STR(""), STR("v1"), kind);
     }
     schema_split_version(version, &group, &rest);

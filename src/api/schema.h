@@ -162,6 +162,7 @@ struct api_resource {
         *storage; /* the version that is written to the store; self for that one */
     const char *const *field_selectors; /* dotted paths allowed beside metadata.name/.namespace,
                                            NULL ended, or NULL */
+    const char *deprecated;             /* what every request is warned with, or NULL */
     const struct api_ops *ops;          /* never NULL once registered */
     const struct custom *custom;        /* defined by a CustomResourceDefinition; else NULL */
 };

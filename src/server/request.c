@@ -175,6 +175,9 @@ void request_start(struct request *request)
     if (resource != NULL && resource->custom != NULL && resource->custom->warning != NULL) {
         request_warn(request, "%s", resource->custom->warning);
     }
+    if (resource != NULL && resource->deprecated != NULL) {
+        request_warn(request, "%s", resource->deprecated);
+    }
     handler_fn *handler = handler_of(request);
     if (handler == NULL) {
         failure_set(&failure, &request->arena, ERR_NOT_FOUND,
@@ -324,6 +327,13 @@ void request_audit(struct request *request, const char *key, struct str value)
         request->audit = note;
     }
     note->value = str_copy_in(&request->arena, value);
+}
+
+void request_header(struct request *request, const char *name, const char *value)
+{
+    if (request->extra_count < sizeof request->extra / sizeof *request->extra) {
+        request->extra[request->extra_count++] = (struct http_header){str_of(name), str_of(value)};
+    }
 }
 
 struct api_context request_context(struct request *request, struct arena *arena)

@@ -73,7 +73,11 @@ struct request {
     struct str body;        /* bytes, or */
     struct val *body_value; /* a tape in the arena (in process) */
     struct str user_agent;
-    struct str source; /* peer address */
+    struct str if_none_match;    /* of requests for documents; else absent */
+    struct http_header extra[4]; /* of the answer: request_header() */
+    size_t extra_count;
+    const char *cache_control; /* NULL: "no-cache, private" */
+    struct str source;         /* peer address */
     struct codec_warnings warnings;
     struct audit_note *audit; /* newest first: for the audit log */
     const struct transport *transport;
@@ -126,6 +130,8 @@ struct str api_version_text(struct arena *arena, const char *group, const char *
 struct str request_manager(const struct request *request);
 void request_warn(struct request *request, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* One more header of the answer; `value` lives as long as the request. */
+void request_header(struct request *request, const char *name, const char *value);
 /* Notes an annotation for the audit log; the last value of a key counts. Texts are copied. */
 void request_audit(struct request *request, const char *key, struct str value);
 

@@ -276,7 +276,7 @@ class Tables:
                  f".subresource_count = {len(resource.subresources)}, "
                  f".columns = {f'columns_{i}' if resource.columns else 'NULL'}, "
                  f".column_count = {len(resource.columns)}, .storage = &resource_{storage}, "
-                 f".field_selectors = {self.strings(resource.select)}, .ops = &ops_{resource.ops}}};")
+                 f".field_selectors = {self.strings(resource.select)}, .deprecated = {quote(resource.deprecated)}, .ops = &ops_{resource.ops}}};")
 
     def write(self, path):
         for type_ in self.schema.types.values():

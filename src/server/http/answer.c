@@ -18,7 +18,7 @@ static bool is_wanted(const struct request *request)
 }
 
 struct header_list {
-    struct http_header items[WARNINGS_MAX + 8];
+    struct http_header items[WARNINGS_MAX + 12];
     size_t count;
 };
 
@@ -52,8 +52,15 @@ static void add_warnings(struct request *request, struct header_list *list)
 static void respond(struct request *request, int status, const char *content_type,
                     struct http_body *body, struct header_list *list)
 {
-    add_header(list, "content-type", str_of(content_type));
-    add_header(list, "cache-control", STR("no-cache, private"));
+    if (status != 304) {
+        add_header(list, "content-type", str_of(content_type));
+    }
+    add_header(list, "cache-control",
+               request->cache_control != NULL ? str_of(request->cache_control)
+                                              : STR("no-cache, private"));
+    for (size_t i = 0; i < request->extra_count; i++) {
+        list->items[list->count++] = request->extra[i];
+    }
     add_warnings(request, list);
     if (request->capture != NULL) {
         request->capture(request, status, list->items, list->count, body);
@@ -99,7 +106,7 @@ static void answer_bytes(struct request *request, int status, const char *conten
         char *taken = buf_take(bytes, &size);
         struct http_body *body = http_body_bytes(taken, size);
         body = encode_gzip(body, request->accept.gzip, size, &list.items[0], &list.count);
-        if (request->route.method == METHOD_HEAD) {
+        if (request->route.method == METHOD_HEAD || status == 304) {
             body->free(body);
             body = NULL;
         }

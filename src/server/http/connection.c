@@ -112,6 +112,9 @@ static int prepare(struct request *request, const struct http_request *http,
     int code =
         query_options_parse(&request->arena, &request->route, query, &request->options, failure);
     read_accept(request, http);
+    if (request->route.resource == NULL) {
+        request->if_none_match = str_copy_in(arena, header(http, "if-none-match"));
+    }
     if (code == 0) {
         code = impersonate(request, http, failure);
     }

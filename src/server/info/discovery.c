@@ -11,6 +11,7 @@
 #include "api/custom/custom.h"
 #include "api/openapi.h"
 #include "server/http/accept.h"
+#include "server/info/etag.h"
 #include "server/info/info.h"
 #include "server/server_int.h"
 
@@ -24,6 +25,7 @@ struct document {
     char *bytes;
     size_t size;
     uint64_t stamp;
+    char hash[OPENAPI_HASH_SIZE];
 };
 
 static void document_drop(struct shared *shared)
@@ -92,6 +94,21 @@ static struct str group_of(struct str path)
     return STR_NONE;
 }
 
+/* The hash that the index has for a document below /openapi/v3/ (hash_of()), else of the content.
+ */
+static void name_document(const struct making *making, struct document *document)
+{
+    struct str path = making->request->route.path;
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    struct str named = str_at(document->bytes, document->size);
+    if (document->stamp != 0 && str_starts(path, STR("/openapi/v3/apis/"))) {
+        buf_printf(&text, "%.*s %llx", STR_ARG(str_from(path, 17)),
+                   (unsigned long long)document->stamp);
+        named = buf_view(&text);
+    }
+    openapi_hash(named, document->hash);
+}
+
 /* A reference; the mutex is held while a document is made, so that it is made once. */
 static struct document *document_get(const struct making *making, struct str key, make_fn *make,
                                      struct err *err)
@@ -111,6 +128,7 @@ static struct document *document_get(const struct making *making, struct str key
         shared_init(&found->shared, document_drop);
         found->bytes = buf_take(&out, &found->size);
         found->stamp = stamp;
+        name_document(making, found);
         map_set(&documents->made, key, found);
         shared_unref(old != NULL ? &old->shared : NULL);
     }
@@ -119,8 +137,10 @@ static struct document *document_get(const struct making *making, struct str key
     return found;
 }
 
+enum { PLAIN, TAGGED }; /* whether a client may keep it and ask whether it is still the same */
+
 static void serve(struct request *request, const char *variant, const char *content_type,
-                  make_fn *make)
+                  make_fn *make, int tagged)
 {
     struct err err = ERR_INIT;
     struct failure failure;
@@ -133,6 +153,12 @@ static void serve(struct request *request, const char *variant, const char *cont
         failure_set(&failure, &request->arena, ERR_NOT_FOUND,
                     "the server could not find the requested resource");
         request_fail(request, &failure);
+        return;
+    }
+    char *hash = arena_printf(&request->arena, "%s", document->hash);
+    if (tagged &&
+        etag_answer(request, str_of(hash), str_starts(request->route.path, STR("/openapi/v3/")))) {
+        shared_unref(&document->shared);
         return;
     }
     struct buf bytes = BUF_INIT;
@@ -205,14 +231,16 @@ void info_discovery(struct request *request)
     if (request->accept.bad && !str_is(path, "/")) {
         info_refuse(request, accept_types(request));
     } else if (str_is(path, "/")) {
-        serve(request, "", "application/json", make_root);
+        request->accept.format = FORMAT_JSON;
+        serve(request, "", "application/json", make_root, PLAIN);
     } else if (top && str_is(request->accept.as, "APIGroupDiscoveryList") &&
                str_is(request->accept.v, "v2")) {
+        request->cache_control = "public";
         serve(request, "aggregated",
               "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-              make_aggregated);
+              make_aggregated, TAGGED);
     } else {
-        serve(request, "", "application/json", make_legacy);
+        serve(request, "", "application/json", make_legacy, PLAIN);
     }
 }
 
@@ -283,14 +311,18 @@ static int make_v3(const struct making *making, struct buf *out, struct err *err
 void info_openapi(struct request *request)
 {
     struct str path = request->route.path;
-    if (str_is(path, "/openapi/v2") && request->accept.openapi_protobuf) {
+    bool index = str_is(path, "/openapi/v3") || str_is(path, "/openapi/v3/");
+    request->accept.format = FORMAT_JSON; /* they have no other form */
+    if (!index && !request->accept.json && !request->accept.openapi_protobuf) {
+        info_refuse(request, "application/json");
+    } else if (str_is(path, "/openapi/v2") && request->accept.openapi_protobuf) {
         serve(request, "protobuf", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-              make_v2_protobuf);
+              make_v2_protobuf, TAGGED);
     } else if (str_is(path, "/openapi/v2")) {
-        serve(request, "", "application/json", make_v2);
-    } else if (str_is(path, "/openapi/v3") || str_is(path, "/openapi/v3/")) {
-        serve(request, "", "application/json", make_v3_index);
+        serve(request, "", "application/json", make_v2, TAGGED);
+    } else if (index) {
+        serve(request, "", "application/json", make_v3_index, PLAIN);
     } else {
-        serve(request, "", "application/json", make_v3);
+        serve(request, "", "application/json", make_v3, TAGGED);
     }
 }

@@ -11,6 +11,7 @@
  *     ~ TEXT                   the body contains it;  !~ TEXT: it does not
  *     header TEXT              some header line contains it
  *     save NAME PATH           $NAME in later lines
+ *     save-header NAME HEADER  as above, the header's value
  *   stream NAME                keep the answer (a watch) open under this name
  *   read NAME                  what it said since; expectations "~" follow
  * A body with content-type protobuf is written as JSON and sent as protobuf; answers and watches in
@@ -120,6 +121,21 @@ static void expect_equal(struct run *run, struct str path, struct str wanted)
     }
 }
 
+static void save_header(struct run *run, struct str words)
+{
+    struct str wanted = STR_NONE, lines = buf_view(&run->current->headers);
+    struct str name = str_cut(words, ' ', &wanted);
+    while (lines.p != NULL) {
+        struct str value = STR_NONE;
+        struct str header = str_cut(str_cut(lines, '\n', &lines), ':', &value);
+        if (str_eq(header, wanted)) {
+            map_set(&run->saved, name, str_dup_in(&run->arena, str_trim(value)));
+            return;
+        }
+    }
+    FAIL(run, "no header %.*s", STR_ARG(wanted));
+}
+
 static void expect(struct run *run, struct str raw)
 {
     struct str line = str_trim(substitute(run, raw));
@@ -136,6 +152,8 @@ static void expect(struct run *run, struct str raw)
             FAIL(run, "no header with '%.*s' in\n%.*s", STR_ARG(rest),
                  STR_ARG(buf_view(&run->current->headers)));
         }
+    } else if (str_is(first, "save-header")) {
+        save_header(run, rest);
     } else if (str_is(first, "save")) {
         struct str path = STR_NONE;
         struct str name = str_cut(rest, ' ', &path);
@@ -185,7 +203,8 @@ static void from_protobuf(struct run *run, struct str document, struct buf *out)
             }
         }
     }
-    schema_split_version(str_is(version, "meta.k8s.io/v1") ? STR("v1") : version, &group, &rest);
+    bool of_meta = version.n == 0 || str_is(version, "meta.k8s.io/v1");
+    schema_split_version(of_meta ? STR("v1") : version, &group, &rest);
     const struct api_struct *type = schema_object_type(group, rest, kind);
     if (codec_decode(&run->arena, type, CODEC_PROTOBUF, document, CODEC_STRICT, NULL, &value,
                      &err) != 0) {
