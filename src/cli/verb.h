@@ -18,6 +18,7 @@ int cli_logs(int argc, char **argv);
 int cli_exec(int argc, char **argv);
 int cli_wait(int argc, char **argv);
 int cli_token(int argc, char **argv);
+int cli_why(int argc, char **argv);
 
 /* Prints "error: message" and returns 1. */
 int cli_fail(const struct err *err);

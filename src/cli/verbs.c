@@ -22,6 +22,8 @@ const struct verb verbs_table[] = {
      "wait TYPE[/NAME] ... --for condition=NAME[=VALUE]|delete|jsonpath='{.path}'=VALUE [--timeout "
      "30s] [-n NS]",
      cli_wait, false},
+    {"why", "say what keeps a pod from running, node by node", "why pod NAME [-n NS]", cli_why,
+     false},
     {"token", "make a token with which a node joins", "token create", cli_token, false},
     {NULL, NULL, NULL, NULL, false},
 };

@@ -189,8 +189,6 @@ enum lookup_kind { LOOKUP_CONFIG_MAP, LOOKUP_SECRET, LOOKUP_CLAIM, LOOKUP_VOLUME
 void lookup_refer(struct pod_entry *entry, enum lookup_kind kind, struct str name); /* watches it */
 const struct val *lookup_get(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
                              struct str name);
-bool lookup_has(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
-                struct str name); /* it is watched */
 void lookup_sweep(struct lookup *lookup);
 
 /* claims.c */

@@ -161,7 +161,7 @@ void claims_collect(struct agent *agent)
     struct dirent *item;
     while (stream != NULL && (item = readdir(stream)) != NULL) {
         if (strncmp(item->d_name, "pvc-", 4) == 0 && item->d_type == DT_DIR &&
-            !lookup_has(agent->lookup, LOOKUP_VOLUME, STR_NONE, str_of(item->d_name))) {
+            lookup_get(agent->lookup, LOOKUP_VOLUME, STR_NONE, str_of(item->d_name)) == NULL) {
             ask_for(agent, item->d_name);
         }
     }

@@ -205,23 +205,12 @@ bool lookup_known(struct pod_entry *pod)
     return true;
 }
 
-static struct lookup_entry *find(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
-                                 struct str name)
-{
-    char *key MEM_CLEANUP = make_key(kind, ns, name);
-    return map_get(&lookup->entries, str_of(key));
-}
-
 const struct val *lookup_get(const struct lookup *lookup, enum lookup_kind kind, struct str ns,
                              struct str name)
 {
-    struct lookup_entry *entry = find(lookup, kind, ns, name);
+    char *key MEM_CLEANUP = make_key(kind, ns, name);
+    struct lookup_entry *entry = map_get(&lookup->entries, str_of(key));
     return entry != NULL ? entry->value : NULL;
-}
-
-bool lookup_has(const struct lookup *lookup, enum lookup_kind kind, struct str ns, struct str name)
-{
-    return find(lookup, kind, ns, name) != NULL;
 }
 
 static void entry_free(struct lookup_entry *entry)

@@ -31,6 +31,7 @@
 #include "role/signals.h"
 #include "role/supervisor.h"
 #include "role/trim.h"
+#include "role/why.h"
 #include "scheduler/scheduler.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -382,6 +383,7 @@ static int open_server(struct server_process *p, struct err *err)
     int rc = server_new(&options, &p->server, err);
     if (rc == 0) {
         char *folder MEM_CLEANUP = mem_printf("%s/server", o->data_dir);
+        why_serve(p->server, p->scheduler.loop, &p->scheduler.running);
         backup_serve(p->server, p->sequencer, p->cache, folder, seal_id(p->seal));
         p->join = join_serve(p->server, p->cache, p->ca, p->ca_key, o);
     }

@@ -37,6 +37,7 @@ bool cycle_prepare(struct cycle *cycle, struct cluster *cluster, const struct po
         void *state = NULL;
         int does = (*it)->prepare(cycle, &state);
         if ((does & PLUGIN_REFUSES) != 0) {
+            cycle->refusal_events = (*it)->events;
             return false;
         }
         bool global = (does & PLUGIN_GLOBAL) != 0;
@@ -202,6 +203,37 @@ static void explain_node(struct cycle *cycle, const struct node *node, struct re
     reasons->hopeless_nodes += reasons->hopeless ? 1 : 0;
 }
 
+/* Adds what this plugin would have changed to what others would. */
+static const char *and_change(struct arena *arena, const char *before, const char *change)
+{
+    return before == NULL ? change : arena_printf(arena, "%s; and %s", before, change);
+}
+
+size_t cycle_explain_node(struct cycle *cycle, const struct node *node, struct reasons *reasons,
+                          const char **ret_change)
+{
+    size_t refusing = 0;
+    const char *all = NULL;
+    for (size_t i = 0; i < cycle->filter_count; i++) {
+        const struct stage *it = &cycle->filters[i];
+        const char *change = it->plugin->change;
+        if (it->plugin->filter(cycle, it->state, node)) {
+            continue;
+        }
+        it->plugin->explain(cycle, it->state, node, reasons);
+        if (change == NULL && reasons->nearest != NULL) {
+            change =
+                arena_printf(cycle->arena, "%s: free that much, or ask for less", reasons->nearest);
+        }
+        if (change != NULL) {
+            all = and_change(cycle->arena, all, change);
+        }
+        refusing++;
+    }
+    *ret_change = all;
+    return refusing;
+}
+
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -237,6 +269,7 @@ const char *cycle_explain(struct cycle *cycle, const char **ret_nearest, size_t 
         return "no nodes available to schedule pods";
     }
     if (cycle->refusal != NULL) {
+        cycle->events |= cycle->refusal_events;
         return arena_printf(cycle->arena, "0/%zu nodes are available: %s.", cluster->node_count,
                             cycle->refusal);
     }

@@ -31,9 +31,10 @@ struct cycle {
         bool global; /* not of the node's own state alone */
     } filters[PLUGINS_MAX], scorers[PLUGINS_MAX];
     size_t filter_count, scorer_count;
-    bool global;         /* any of them */
-    const char *refusal; /* in the arena */
-    unsigned events;     /* after cycle_explain: of the plugins that refused nodes */
+    bool global;             /* any of them */
+    const char *refusal;     /* in the arena */
+    unsigned refusal_events; /* that may change it */
+    unsigned events;         /* after cycle_explain: of the plugins that refused nodes */
 };
 
 enum {                           /* what may make a pod fit that did not */
@@ -57,6 +58,8 @@ struct plugin {
     /* Brings scores of the nodes that passed to 0..SCORE_MAX. NULL: they are. */
     void (*normalize)(const struct cycle *cycle, void *state, const struct node *const *nodes,
                       int64_t *scores, size_t count);
+    const char
+        *change; /* what makes a node fit that the filter refuses, in words; NULL: reasons say */
 };
 extern const struct plugin *const plugins_table[]; /* in order of filtering; NULL ended */
 
@@ -101,6 +104,12 @@ int cycle_choose_from(struct cycle *cycle, const int16_t *alone, struct random *
 /* "0/5 nodes are available: 3 Insufficient cpu, 2 node(s) were unschedulable." and the nearest
  * miss apart (NULL: none). In the arena. */
 const char *cycle_explain(struct cycle *cycle, const char **ret_nearest, size_t *ret_hopeless);
+
+/* Every plugin that refuses the node adds its reasons (an event names the first one only);
+ * `change`: what on that node would have to be otherwise, one line a plugin. Returns how many
+ * refuse. */
+size_t cycle_explain_node(struct cycle *cycle, const struct node *node, struct reasons *reasons,
+                          const char **ret_change);
 
 /* Answers of earlier decisions, kept for pods that ask the same of a node's own state. */
 struct rankings;

@@ -11,4 +11,9 @@ struct scheduler;
 struct scheduler *scheduler_start(struct loop *loop, struct informers *informers,
                                   const char *name /* "default-scheduler" */);
 void scheduler_stop(struct scheduler *scheduler);
+/* Why a pod is where it is, or nowhere: {"state", "message", "nodes": [{"name", "reasons"}],
+ * "change"}. A view of this moment, made on the scheduler's own state. On its loop; memory from
+ * `arena`. */
+struct val *scheduler_why(struct scheduler *scheduler, struct arena *arena, struct str ns,
+                          struct str name);
 size_t scheduler_pending(const struct scheduler *scheduler);

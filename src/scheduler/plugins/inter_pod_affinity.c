@@ -318,12 +318,13 @@ static void normalize(const struct cycle *cycle, void *state, const struct node 
     }
 }
 
-const struct plugin plugin_inter_pod_affinity = {.name = "InterPodAffinity",
-                                                 .weight = 2,
-                                                 .events = EVENT_NODE | EVENT_POD_GONE |
-                                                           EVENT_POD_THERE | EVENT_OTHER,
-                                                 .prepare = prepare,
-                                                 .filter = filter,
-                                                 .explain = explain,
-                                                 .score = score,
-                                                 .normalize = normalize};
+const struct plugin plugin_inter_pod_affinity = {
+    .name = "InterPodAffinity",
+    .weight = 2,
+    .events = EVENT_NODE | EVENT_POD_GONE | EVENT_POD_THERE | EVENT_OTHER,
+    .prepare = prepare,
+    .change = "change the pod affinity rules, of this pod or of those that refuse it",
+    .filter = filter,
+    .explain = explain,
+    .score = score,
+    .normalize = normalize};

@@ -51,11 +51,13 @@ static void normalize(const struct cycle *cycle, void *state, const struct node 
     scores_normalize(scores, count, false);
 }
 
-const struct plugin plugin_node_affinity = {.name = "NodeAffinity",
-                                            .weight = 2,
-                                            .events = EVENT_NODE,
-                                            .prepare = prepare,
-                                            .filter = filter,
-                                            .explain = explain,
-                                            .score = score,
-                                            .normalize = normalize};
+const struct plugin plugin_node_affinity = {
+    .name = "NodeAffinity",
+    .weight = 2,
+    .events = EVENT_NODE,
+    .prepare = prepare,
+    .change = "give the node the labels that the pod asks for, or ask for less",
+    .filter = filter,
+    .explain = explain,
+    .score = score,
+    .normalize = normalize};

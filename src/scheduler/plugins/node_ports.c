@@ -53,5 +53,6 @@ static void explain(const struct cycle *cycle, void *state, const struct node *n
 const struct plugin plugin_node_ports = {.name = "NodePorts",
                                          .events = EVENT_NODE | EVENT_POD_GONE,
                                          .prepare = prepare,
+                                         .change = "free the host port on the node",
                                          .filter = filter,
                                          .explain = explain};

@@ -20,8 +20,10 @@ static void explain(const struct cycle *cycle, void *state, const struct node *n
     reason_add(reasons, true, "node(s) were unschedulable");
 }
 
-const struct plugin plugin_node_unschedulable = {.name = "NodeUnschedulable",
-                                                 .events = EVENT_NODE,
-                                                 .prepare = prepare,
-                                                 .filter = filter,
-                                                 .explain = explain};
+const struct plugin plugin_node_unschedulable = {
+    .name = "NodeUnschedulable",
+    .events = EVENT_NODE,
+    .prepare = prepare,
+    .change = "make the node schedulable again (kubectl uncordon)",
+    .filter = filter,
+    .explain = explain};

@@ -48,11 +48,13 @@ static void normalize(const struct cycle *cycle, void *state, const struct node 
     scores_normalize(scores, count, true);
 }
 
-const struct plugin plugin_taint_toleration = {.name = "TaintToleration",
-                                               .weight = 3,
-                                               .events = EVENT_NODE,
-                                               .prepare = prepare,
-                                               .filter = filter,
-                                               .explain = explain,
-                                               .score = score,
-                                               .normalize = normalize};
+const struct plugin plugin_taint_toleration = {
+    .name = "TaintToleration",
+    .weight = 3,
+    .events = EVENT_NODE,
+    .prepare = prepare,
+    .change = "let the pod tolerate the node's taint, or take the taint away",
+    .filter = filter,
+    .explain = explain,
+    .score = score,
+    .normalize = normalize};

@@ -338,12 +338,13 @@ static int prepare(struct cycle *cycle, void **state)
     return does;
 }
 
-const struct plugin plugin_topology_spread = {.name = "PodTopologySpread",
-                                              .weight = 2,
-                                              .events =
-                                                  EVENT_NODE | EVENT_POD_GONE | EVENT_POD_THERE,
-                                              .prepare = prepare,
-                                              .filter = filter,
-                                              .explain = explain,
-                                              .score = score,
-                                              .normalize = normalize};
+const struct plugin plugin_topology_spread = {
+    .name = "PodTopologySpread",
+    .weight = 2,
+    .events = EVENT_NODE | EVENT_POD_GONE | EVENT_POD_THERE,
+    .prepare = prepare,
+    .change = "allow a larger skew, or free a place in another domain",
+    .filter = filter,
+    .explain = explain,
+    .score = score,
+    .normalize = normalize};

@@ -214,8 +214,10 @@ static void explain(const struct cycle *cycle, void *ctx, const struct node *nod
     }
 }
 
-const struct plugin plugin_volume_binding = {.name = "VolumeBinding",
-                                             .events = EVENT_NODE | EVENT_OTHER,
-                                             .prepare = prepare,
-                                             .filter = filter,
-                                             .explain = explain};
+const struct plugin plugin_volume_binding = {
+    .name = "VolumeBinding",
+    .events = EVENT_NODE | EVENT_OTHER,
+    .prepare = prepare,
+    .change = "give the claim a volume that can be used on the node",
+    .filter = filter,
+    .explain = explain};
