@@ -16,6 +16,7 @@
 #include "server/subresource/reverse.h"
 #include "server/upkeep.h"
 #include "server/verb/pages.h"
+#include "server/verb/repeats.h"
 
 static const struct api_resource *known(const char *group, const char *version, const char *plural)
 {
@@ -107,6 +108,7 @@ int server_new(const struct server_options *options, struct server **ret_server,
     server->lanes = connection_lanes_new(server);
     server->pages = pages_new();
     server->documents = documents_new();
+    server->repeats = repeats_new(&server->arena);
     server->authn = authn_new(server);
     server->authz = authz_new(server);
     server->reverse = reverse_new(server);

@@ -16,6 +16,7 @@ struct pages;
 struct reverse;
 struct upkeep;
 struct documents;
+struct repeats;
 struct admission_settings;
 struct issuers;
 struct definitions;
@@ -60,6 +61,7 @@ struct server {
     struct reverse *reverse;
     struct upkeep *upkeep;
     struct documents *documents;
+    struct repeats *repeats; /* in the arena */
     struct definitions *definitions;
     struct {
         VEC_OF(struct endpoint);

@@ -7,6 +7,7 @@
  */
 #include "server/authz/authz.h"
 #include "server/server_int.h"
+#include "server/verb/repeats.h"
 #include "server/verb/verb.h"
 #include "server/write/pipeline.h"
 
@@ -100,6 +101,9 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
     }
     applying->created = creates;
     if (result.unchanged) {
+        if (request->body_value == NULL && request->warnings.count == 0) {
+            repeats_add(request->server->repeats, repeats_digest(request, current));
+        }
         *ret_plan = (struct plan){PLAN_NOTHING, NULL};
         return 0;
     }
@@ -189,9 +193,29 @@ int apply_body(struct request *request, struct val **ret_config, struct failure 
     return parse(request, ret_config, failure);
 }
 
+/* Whether it is an apply that changed nothing before, of an object that did not change since. */
+static bool answer_repeat(struct request *request)
+{
+    const struct route *route = &request->route;
+    struct object *object = NULL;
+    if (request->body_value == NULL && request->options.field_manager.n > 0) {
+        object =
+            cache_get(request->server->cache, route->resource->storage, route->ns, route->name);
+    }
+    if (object == NULL || !repeats_has(request->server->repeats, repeats_digest(request, object))) {
+        object_unref(object);
+        return false;
+    }
+    request_answer_object(request, 200, object);
+    return true;
+}
+
 void verb_apply(struct request *request)
 {
     struct failure failure;
+    if (answer_repeat(request)) {
+        return;
+    }
     struct applying *applying = arena_new(&request->arena, struct applying);
     applying->request = request;
     if (apply_body(request, &applying->config, &failure) < 0) {
