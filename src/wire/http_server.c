@@ -116,8 +116,13 @@ void http_server_refuse(struct http_exchange *exchange, int status)
     metric_add(&requests_refused, 1);
     exchange->refused = true;
     buf_done(&exchange->body);
-    struct http_header type = {STR("content-type"), STR("text/plain")};
-    http_respond(exchange, status, &type, 1, http_body_copy(str_of(text)));
+    const struct http_connection *connection = exchange->connection;
+    const char *type = "text/plain";
+    struct http_body *body = connection->ops->refusal != NULL
+                                 ? connection->ops->refusal(connection->ctx, status, &type)
+                                 : NULL;
+    struct http_header header = {STR("content-type"), str_of(type)};
+    http_respond(exchange, status, &header, 1, body != NULL ? body : http_body_copy(str_of(text)));
 }
 
 void http_server_head(struct http_exchange *exchange)

@@ -205,8 +205,25 @@ static void on_connection_end(void *ctx)
     free(connection);
 }
 
-static const struct http_server_ops server_ops = {
-    .on_request = on_request, .on_abort = on_abort, .on_end = on_connection_end};
+/* Upstream's answer; a head that is too large it answers in plain text, as we do. */
+static struct http_body *refusal(void *ctx, int status, const char **ret_content_type)
+{
+    static const char too_large[] =
+        "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+        "\"message\":\"Request entity too large: limit is 3145728\","
+        "\"reason\":\"RequestEntityTooLarge\",\"code\":413}\n";
+    _Static_assert(BODY_LIMIT == 3145728, "the text says so");
+    if (status != 413) {
+        return NULL;
+    }
+    *ret_content_type = "application/json";
+    return http_body_copy(str_of(too_large));
+}
+
+static const struct http_server_ops server_ops = {.refusal = refusal,
+                                                  .on_request = on_request,
+                                                  .on_abort = on_abort,
+                                                  .on_end = on_connection_end};
 
 void server_serve_connection(struct server *server, struct stream *stream)
 {

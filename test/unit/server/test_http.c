@@ -320,6 +320,22 @@ static void test_identities(void **state)
     }
 }
 
+/* What is too large is refused before it is read, as a Status. */
+static void test_large_body(void **state)
+{
+    struct fixture *f = *state;
+    size_t size = 3 * 1024 * 1024 + 1;
+    char *body MEM_CLEANUP = mem_alloc(size + 1);
+    memset(body, ' ', size);
+    body[size] = '\0';
+    for (int version = 1; version <= 2; version++) {
+        struct peer admin = peer_new(f, "admin", "system:masters", version);
+        ask(&admin, "POST", "/api/v1/namespaces/default/configmaps", body, 413,
+            "\"reason\":\"RequestEntityTooLarge\",\"code\":413}");
+        peer_done(&admin);
+    }
+}
+
 static void test_tokens(void **state)
 {
     struct fixture *f = *state;
@@ -859,6 +875,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_identities, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_body, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch_and_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch_over_websocket, setup, teardown),
