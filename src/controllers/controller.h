@@ -9,8 +9,13 @@
 #include "client/informer.h"
 #include "client/queue.h"
 
+struct certificate;
+struct key;
+
 struct controllers_options {
-    struct str ca_pem;        /* root CA publisher */
+    struct str ca_pem;            /* root CA publisher */
+    const struct certificate *ca; /* signs certificates; NULL: none are signed. Both outlive us */
+    const struct key *ca_key;
     int64_t node_grace_ns;    /* 50 s */
     int64_t node_period_ns;   /* 5 s */
     int terminated_pod_limit; /* pod GC; 500 */

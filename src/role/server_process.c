@@ -256,6 +256,8 @@ static void controllers_start_task(struct task *task)
         user_client(p, core->loop, "system:kube-controller-manager", "kube-controller-manager");
     core->informers = informers_new(core->client);
     struct controllers_options options = {.ca_pem = handoff_get_text(&p->handoff, "ca.crt"),
+                                          .ca = p->ca,
+                                          .ca_key = p->ca_key,
                                           .node_grace_ns = 50 * NS_PER_S,
                                           .node_period_ns = 5 * NS_PER_S,
                                           .terminated_pod_limit = 500,
