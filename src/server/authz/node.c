@@ -201,8 +201,7 @@ static bool is_volume_of_node(struct server *server, const struct attributes *a)
         !str_is(a->resource, "persistentvolumes") || !has_word("get list watch", a->verb)) {
         return false;
     }
-    struct object *volume =
-        cache_get(server->cache, server->known.volumes, STR_NONE, a->name);
+    struct object *volume = cache_get(server->cache, server->known.volumes, STR_NONE, a->name);
     if (volume == NULL) {
         return true;
     }
