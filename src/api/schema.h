@@ -42,18 +42,19 @@ enum api_list { API_LIST_NONE, API_LIST_ATOMIC, API_LIST_SET, API_LIST_MAP };
 /* field flags */
 enum {
     API_REQUIRED = 1 << 0,
-    API_OMIT_EMPTY = 1 << 1,      /* zero value is left out on output (Go omitempty) */
-    API_POINTER = 1 << 2,         /* absent and zero differ */
-    API_MAP_ATOMIC = 1 << 3,      /* x-kubernetes-map-type: atomic (also on structs) */
-    API_RETAIN_KEYS = 1 << 4,     /* patch strategy retainKeys */
-    API_PATCH_MERGE = 1 << 5,     /* patch strategy merge (with merge_key for lists of structs) */
-    API_EMBEDDED_OBJECT = 1 << 6, /* RawExtension that holds a whole API object */
-    API_PRESERVE_UNKNOWN = 1 << 7,
-    API_PATCH_REPLACE = 1 << 8, /* patch strategy replace */
-    API_OBJECT = 1 << 9,        /* of structs: carries kind and apiVersion (its first fields) */
-    API_LENIENT = 1 << 10,      /* a value of another type is kept untyped: validation judges it */
-    API_KEEP_NULL = 1 << 11,    /* null is a value, not the same as absent */
-    API_DEFAULTED = 1 << 12,    /* of structs: an empty one gets static defaults, also deeper */
+    API_OMIT_EMPTY = 1 << 1,       /* zero value is left out on output (Go omitempty) */
+    API_POINTER = 1 << 2,          /* absent and zero differ */
+    API_MAP_ATOMIC = 1 << 3,       /* x-kubernetes-map-type: atomic (also on structs) */
+    API_RETAIN_KEYS = 1 << 4,      /* patch strategy retainKeys */
+    API_PATCH_MERGE = 1 << 5,      /* patch strategy merge (with merge_key for lists of structs) */
+    API_EMBEDDED_OBJECT = 1 << 6,  /* RawExtension that holds a whole API object */
+    API_PRESERVE_UNKNOWN = 1 << 7, /* of structs; of API_TYPE_ANY fields: objects in it are owned
+                                      member by member, otherwise the whole is one field */
+    API_PATCH_REPLACE = 1 << 8,    /* patch strategy replace */
+    API_OBJECT = 1 << 9,           /* of structs: carries kind and apiVersion (its first fields) */
+    API_LENIENT = 1 << 10,   /* a value of another type is kept untyped: validation judges it */
+    API_KEEP_NULL = 1 << 11, /* null is a value, not the same as absent */
+    API_DEFAULTED = 1 << 12, /* of structs: an empty one gets static defaults, also deeper */
 };
 
 struct api_struct;
