@@ -48,6 +48,8 @@ struct field_term {
 struct field_selector {
     struct field_term *terms;
     size_t count;
+    const struct api_resource *custom; /* whose selectors they are, when it is a custom kind:
+                                          objects at rest may have been written under other ones */
 };
 int field_selector_parse(struct arena *arena, const struct api_resource *resource, struct str text,
                          struct field_selector *ret_selector, struct err *err);

@@ -5,6 +5,8 @@
  */
 #include "api/selector.h"
 
+#include "api/custom/custom.h"
+
 enum { TERMS_MAX = 1024 };
 
 /* Next comma-separated part; a backslash keeps the byte after it. */
@@ -123,8 +125,20 @@ int field_selector_parse(struct arena *arena, const struct api_resource *resourc
             return rc;
         }
     }
+    selector.custom = resource->custom != NULL ? resource : NULL;
     *ret_selector = selector;
     return 0;
+}
+
+/* The value under the selectors of the kind as it is asked for, not as the object was written. */
+static bool custom_matches(const struct field_selector *selector, const struct field_term *term,
+                           const struct object *object)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    const struct val *value = object_decode(object, &arena);
+    struct str text =
+        custom_selectable(&arena, selector->custom->custom, (size_t)term->field, value);
+    return str_eq(text, term->value) != term->negate;
 }
 
 bool field_selector_matches(const struct field_selector *selector, const struct object *object)
@@ -132,6 +146,12 @@ bool field_selector_matches(const struct field_selector *selector, const struct 
     for (size_t i = 0; i < selector->count; i++) {
         const struct field_term *term = &selector->terms[i];
         struct str value = STR_NONE;
+        if (term->field >= 0 && selector->custom != NULL && object->resource != selector->custom) {
+            if (!custom_matches(selector, term, object)) {
+                return false;
+            }
+            continue;
+        }
         if (term->field == -1) {
             value = object->name;
         } else if (term->field == -2) {

@@ -192,6 +192,30 @@ static void apply(struct cache *cache, const struct cache_change *change)
         (struct cache_event){object->revision, change->type, object, previous};
 }
 
+const struct object *cache_renew(struct cache *cache, const struct api_resource *storage,
+                                 struct str after_ns, struct str after_name, size_t limit)
+{
+    struct index *index = cache_index(cache, storage);
+    struct snapshot tip = {tip_of(index), cache_revision(cache)};
+    struct snapshot_iter iter;
+    const struct object *object = NULL, *last = NULL;
+    snapshot_iter_init(&iter, &tip, STR_NONE, NULL, NULL, after_ns, after_name);
+    struct tree *tree = tree_fork(tip.tree);
+    while (limit > 0 && (object = snapshot_next(&iter)) != NULL) {
+        struct object *now = NULL;
+        last = object;
+        limit--;
+        if (object->resource != storage && object_load(storage, str_at(object->json, object->n),
+                                                       object->revision, &now, NULL) == 0) {
+            last = now;
+            object_unref(tree_put(tree, cache->batch, now));
+        }
+    }
+    head_swap(&index->tree, &tree->shared);
+    cache->batch++;
+    return limit > 0 ? NULL : last;
+}
+
 static void wake(struct cache *cache, const struct index *index)
 {
     int count = atomic_load(&cache->hub_count);

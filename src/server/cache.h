@@ -92,6 +92,11 @@ struct cache_change {
 };
 /* Publishes a committed batch: indexes, rings, revision, then wakes the loops. */
 void cache_publish(struct cache *cache, const struct cache_change *changes, size_t count);
+/* Brings up to `limit` objects of a custom kind that were written under an earlier definition to
+ * this one, in order, from after the key (name n 0: from the first): bytes, not revisions or
+ * events. Returns the last object that it looked at, borrowed; NULL: the end was reached. */
+const struct object *cache_renew(struct cache *cache, const struct api_resource *storage,
+                                 struct str after_ns, struct str after_name, size_t limit);
 /* Events up to `compacted` can no longer be read from the history. */
 void cache_set_compacted(struct cache *cache, uint64_t compacted);
 /* Where cursors older than the ring read from; set once at start (the sequencer answers from the

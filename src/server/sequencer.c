@@ -385,6 +385,7 @@ int sequencer_new(struct loop *loop, struct store *store, struct cache *cache,
     list_init(&sequencer->writes);
     list_init(&sequencer->reads);
     list_init(&sequencer->backups);
+    list_init(&sequencer->renewals);
     list_init(&sequencer->task.link);
     sequencer->task.run = step;
     int rc = sequencer_load(sequencer, err);
@@ -410,6 +411,9 @@ void sequencer_free(struct sequencer *sequencer)
         return;
     }
     timer_stop(&sequencer->upkeep);
+    for (struct list *link; (link = list_pop(&sequencer->renewals)) != NULL;) {
+        sequencer_renew_free(container_of(link, struct renew_job, link));
+    }
     vec_done(&sequencer->accepted);
     vec_done(&sequencer->store_writes);
     vec_done(&sequencer->changes);

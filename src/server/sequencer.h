@@ -96,6 +96,9 @@ struct history_read {
 };
 void sequencer_read_history(struct sequencer *sequencer, struct history_read *read);
 void history_read_done(struct history_read *read); /* drops the references */
+/* The definition of a custom kind is another one: its objects in the cache are brought to it, in
+ * small steps between batches. Any thread. */
+void sequencer_renew(struct sequencer *sequencer, const struct api_resource *storage);
 /* Online backup on the store thread, in steps between batches. */
 void sequencer_backup(struct sequencer *sequencer, const char *path, struct loop *loop,
                       void (*done)(void *ctx, const struct err *err), void *ctx);

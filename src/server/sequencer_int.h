@@ -27,6 +27,12 @@ struct backup_job {
     bool begun;
 };
 
+struct renew_job {
+    struct list link;
+    const struct api_resource *storage; /* a reference */
+    char *ns, *name;                    /* the last that was looked at; NULL: none yet */
+};
+
 struct accepted {        /* an object that the running batch carries */
     struct write *write; /* NULL: a companion of the write before it */
     struct object *object;
@@ -40,7 +46,7 @@ struct sequencer {
     uint64_t revision; /* the newest committed */
     /* queues: any thread, under the lock */
     pthread_mutex_t lock;
-    struct list writes, reads, backups;
+    struct list writes, reads, backups, renewals;
     bool posted;
     struct store_status status; /* last known */
     char failure[200];
@@ -84,4 +90,5 @@ int sequencer_load(struct sequencer *sequencer, struct err *err);
 void sequencer_step_read(struct sequencer *sequencer);
 /* sequencer_upkeep.c: one step of a backup and of a compaction; whether more is to do. */
 bool sequencer_step_upkeep(struct sequencer *sequencer);
+void sequencer_renew_free(struct renew_job *job);
 void sequencer_upkeep_start(struct sequencer *sequencer);

@@ -1,11 +1,12 @@
 /* sequencer_upkeep.c: what the store needs beside writes: history is forgotten in small steps when
  * it is older than the window, or earlier when it takes more room than the live state and a
- * reserve (so the file is bounded by what is in it); backups are copied in small steps. */
+ * reserve (so the file is bounded by what is in it); backups are copied in small steps; objects of
+ * custom kinds are brought to a changed definition. */
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "server/sequencer_int.h"
 
-enum { COMPACT_STEP = 256 };
+enum { COMPACT_STEP = 256, RENEW_STEP = 64 };
 static const int64_t upkeep_ns = 30 * NS_PER_S;
 static const uint64_t history_bytes = 64 << 20;
 
@@ -138,8 +139,57 @@ static bool step_backup(struct sequencer *sequencer)
     return true; /* look again: this one goes on, or the next begins */
 }
 
+/* ---- objects of a custom kind whose definition changed ---- */
+
+void sequencer_renew_free(struct renew_job *job)
+{
+    schema_unref(job->storage);
+    free(job->ns);
+    free(job->name);
+    free(job);
+}
+
+void sequencer_renew(struct sequencer *sequencer, const struct api_resource *storage)
+{
+    struct renew_job *job = mem_new(struct renew_job);
+    schema_ref(storage);
+    job->storage = storage;
+    list_init(&job->link);
+    pthread_mutex_lock(&sequencer->lock);
+    list_append(&sequencer->renewals, &job->link);
+    pthread_mutex_unlock(&sequencer->lock);
+    sequencer_wake(sequencer);
+}
+
+static bool step_renew(struct sequencer *sequencer)
+{
+    pthread_mutex_lock(&sequencer->lock);
+    struct list *link = list_pop(&sequencer->renewals);
+    pthread_mutex_unlock(&sequencer->lock);
+    if (link == NULL) {
+        return false;
+    }
+    struct renew_job *job = container_of(link, struct renew_job, link);
+    const struct object *last =
+        cache_renew(sequencer->cache, job->storage, str_of(job->ns), str_of(job->name), RENEW_STEP);
+    free(job->ns);
+    free(job->name);
+    job->ns = job->name = NULL;
+    if (last == NULL) {
+        sequencer_renew_free(job);
+        return true;
+    }
+    job->ns = str_dup(last->ns);
+    job->name = str_dup(last->name);
+    pthread_mutex_lock(&sequencer->lock);
+    list_prepend(&sequencer->renewals, &job->link);
+    pthread_mutex_unlock(&sequencer->lock);
+    return true;
+}
+
 bool sequencer_step_upkeep(struct sequencer *sequencer)
 {
     bool more = step_compact(sequencer);
+    more = step_renew(sequencer) || more;
     return step_backup(sequencer) || more;
 }

@@ -105,7 +105,8 @@ static void need_bits(struct snapshot_iter *iter)
     for (size_t i = 0; iter->labels != NULL && i < iter->labels->count; i++) {
         iter->label_bits |= iter->labels->terms[i].bloom;
     }
-    for (size_t i = 0; iter->fields != NULL && i < iter->fields->count; i++) {
+    bool fixed = iter->fields != NULL && iter->fields->custom == NULL; /* which field is which */
+    for (size_t i = 0; fixed && i < iter->fields->count; i++) {
         const struct field_term *term = &iter->fields->terms[i];
         if (term->field >= 0 && !term->negate) {
             iter->field_bits |= tree_field_bits(term->field, term->value);

@@ -171,6 +171,9 @@ static void put_definition(struct record *record, const struct val *crd, bool es
         return;
     }
     registry_put(registry, made);
+    if (now != NULL) {
+        sequencer_renew(record->definitions->server->sequencer, made->storage);
+    }
 }
 
 /* Nothing is served any more under the name; what objects are left stay known. */
