@@ -237,6 +237,14 @@ static void write_zero(struct codec_writer *writer, const struct api_field *fiel
     val_write_json(&v, writer->out);
 }
 
+/* Objects at rest went through protobuf upstream, which has no empty lists and maps. */
+static bool is_lost_at_rest(const struct codec_writer *writer, const struct api_struct *type,
+                            const struct api_field *field, const struct val *v)
+{
+    return writer->at_rest && v->count == 0 && field->shape != API_SHAPE_ONE &&
+           (v->type == VAL_ARRAY || v->type == VAL_OBJECT) && type->proto_name != NULL;
+}
+
 /* metadata.resourceVersion, not that of an object reference. */
 static bool is_revision(const struct api_struct *type, const struct api_field *field)
 {
@@ -262,7 +270,7 @@ static void write_struct_member(struct codec_writer *writer, struct frame *frame
         buf_addz(writer->out, "null");
         return;
     }
-    if (v == NULL || v->type == VAL_NULL) {
+    if (v == NULL || v->type == VAL_NULL || is_lost_at_rest(writer, frame->type, field, v)) {
         if ((field->flags & API_OMIT_EMPTY) == 0) {
             write_field_name(writer, frame, field);
             write_zero(writer, field);
