@@ -251,6 +251,30 @@ static bool place_fits(struct verdict *v)
     return ports_free(v);
 }
 
+const char *entry_resize_obstacle(struct pod_entry *entry, char *ret_message, size_t size)
+{
+    struct agent *agent = entry->agent;
+    struct verdict v = {.agent = agent, .view = entry->worker->view};
+    const struct {
+        const char *resource;
+        int64_t capacity;
+    } kinds[] = {{"cpu", agent->cpu_milli}, {"memory", agent->memory_bytes}};
+    for (size_t i = 0; i < 2; i++) {
+        int64_t wanted = requested(v.view->spec, kinds[i].resource);
+        if (wanted > kinds[i].capacity) {
+            snprintf(ret_message, size,
+                     "Node didn't have enough capacity: %s, requested: %lld, capacity: %lld",
+                     kinds[i].resource, (long long)wanted, (long long)kinds[i].capacity);
+            return "Infeasible";
+        }
+        if (!fits_one(&v, kinds[i].resource, wanted, kinds[i].capacity)) {
+            snprintf(ret_message, size, "%s", v.message);
+            return "Deferred";
+        }
+    }
+    return NULL;
+}
+
 bool entry_admit(struct pod_entry *entry)
 {
     struct pod_view *view = entry->worker->view;

@@ -423,6 +423,7 @@ static void on_housekeeping(struct timer *timer)
     lookup_sweep(agent->lookup);
     MAP_EACH (it, &agent->pod_entries) {
         tokens_refresh(it->value);
+        entry_resize(((struct pod_entry *)it->value)->worker); /* one that had to wait */
     }
     agent_rotate_logs(agent);
     claims_collect(agent);
@@ -484,6 +485,7 @@ int agent_start(const struct agent_options *options, struct agent **ret_agent, s
                                       .teardown = entry_teardown,
                                       .finalize = entry_finalize,
                                       .changed = entry_changed,
+                                      .resize = entry_resize,
                                       .event = entry_event,
                                       .ctx = agent};
     int rc = make_folders(agent, err);

@@ -151,6 +151,11 @@ struct run *container_run(struct container *container);
 /* admit.c: false: the node does not take the pod, which is Failed now */
 bool entry_admit(struct pod_entry *entry);
 
+/* Why a running pod's new requests cannot be had (a reason), or NULL. */
+const char *entry_resize_obstacle(struct pod_entry *entry, char *ret_message, size_t size);
+/* resize.c */
+void entry_resize(struct pod_worker *worker);
+
 /* prepare.c: network, folders, volumes of a pod; their refresh; taking them down */
 void entry_prepare(struct pod_worker *worker);
 void entry_prepare_continue(struct pod_entry *entry); /* a lookup or token arrived */

@@ -1,10 +1,8 @@
 """10250: who may ask it (client certificates and bearer tokens, decided by the API server), and what it answers."""
-import base64
 import json
 import os
 
 import pytest
-import yaml
 
 IMAGES = ("busybox", "hello")
 
@@ -12,17 +10,14 @@ IMAGES = ("busybox", "hello")
 @pytest.fixture(scope="module")
 def ask(lab):
     """ask(path, token=None | "admin" | a token, method="GET") -> (status, body) of the agent's port."""
-    user = yaml.safe_load(open(lab.kubeconfig))["users"][0]["user"]
-    for name in ("client-certificate-data", "client-key-data"):
-        with open(os.open(f"{lab.dir}/{name}", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as f:
-            f.write(base64.b64decode(user[name]))
+    certificate, key = lab.admin_files()
     lab.apply("""{apiVersion: v1, kind: Pod, metadata: {name: box, labels: {app: box}}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: c, image: "cox.local/busybox:1",
       command: [sh, -c, "sleep 3600"], resources: {limits: {memory: 64Mi, cpu: 200m}}, readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1}}]}}""")
     lab.cox("wait", "pod/box", "--for", "condition=Ready")
     port = lab.get("node", "n1")["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
 
     def ask(path, token="admin", method="GET"):
-        who = ["--cert", f"{lab.dir}/client-certificate-data", "--key", f"{lab.dir}/client-key-data"] if token == "admin" else ["-H", f"Authorization: Bearer {token}"] if token else []
+        who = ["--cert", certificate, "--key", key] if token == "admin" else ["-H", f"Authorization: Bearer {token}"] if token else []
         out = lab.inside("curl", "-ksS", "--path-as-is", "--max-time", "20", "-X", method, "-w", "\n%{http_code}", *who, f"https://{lab.nodes[0].ip}:{port}{path}").stdout
         body, _, status = out.rpartition("\n")
         return int(status), body
@@ -38,8 +33,9 @@ def token_of(lab, name, rules):
     lab.apply(json.dumps({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
                           "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
                           "subjects": [{"kind": "ServiceAccount", "namespace": "default", "name": name}]}))
-    out = lab.kubectl("create", "token", name)
-    return out.stdout.strip()
+    status, answer = lab.api("POST", f"/api/v1/namespaces/default/serviceaccounts/{name}/token", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
+    assert status == 201, answer
+    return answer["status"]["token"]
 
 
 def test_without_credentials(ask):

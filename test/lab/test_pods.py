@@ -1,6 +1,9 @@
 """What a node does with pods beyond running them: admission of pods bound by hand, ephemeral containers, policies of containers, runtimes, sysctls."""
+import json
 import os
 import subprocess
+
+import pytest
 
 import lab as labs
 
@@ -108,6 +111,7 @@ def test_read_only_with_all_below(lab):
         subprocess.run(["umount", f"{d}/below"], check=True)
 
 
+@pytest.mark.skipif(not labs.kubectls(), reason="no kubectl 1.24 or newer on this machine (and no peers built)")
 def test_kubectl_debug(lab):
     pod(lab, "target", spec="restartPolicy: Never", command="exec sleep 3599", wait="condition=Ready")
     out = lab.kubectl("debug", "target", "--image=cox.local/busybox:1", "--target=c", "-c", "dbg", "--profile=general", "--attach=false", "--", "sh", "-c", "ps; echo done; sleep 3600").stdout
@@ -130,3 +134,58 @@ def test_kubectl_debug(lab):
     assert "terminal" in out.stdout or "terminal" in lab.cox("logs", "target", "-c", "tty").stdout, out
     lab.cox("delete", "pod", "target")
     lab.until(lambda: not lab.get("pods")["items"], what="all is gone")
+
+
+def resize(lab, name, **lists):
+    """As `kubectl patch --subresource resize` does it."""
+    body = {"spec": {"containers": [{"name": "c", "resources": lists}]}}
+    code, answer = lab.api("PATCH", f"/api/v1/namespaces/default/pods/{name}/resize", body, "application/strategic-merge-patch+json")
+    assert code == 200, answer
+
+
+def limits(lab, name):
+    """(memory limit, CPU quota) of the container, from its own control group."""
+    text = lab.cox("exec", name, "--", "sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max").stdout.split()
+    return int(text[0]), int(text[1])
+
+
+def condition(lab, name, kind):
+    return next((c for c in status(lab, name)["conditions"] if c["type"] == kind), None)
+
+
+def test_resize_in_place(lab):
+    before = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
+    pod(lab, "sized", container=f"resources: {json.dumps(before)}", wait="condition=Ready")
+    assert limits(lab, "sized") == (64 << 20, 20000)
+    first = status(lab, "sized")["containerStatuses"][0]
+    after = {"requests": {"cpu": "150m", "memory": "48Mi"}, "limits": {"cpu": "300m", "memory": "96Mi"}}
+    resize(lab, "sized", **after)
+    lab.until(lambda: status(lab, "sized")["containerStatuses"][0]["resources"] == after, what="the status says so")
+    assert limits(lab, "sized") == (96 << 20, 30000)
+    now = status(lab, "sized")["containerStatuses"][0]
+    assert now["containerID"] == first["containerID"] and now["restartCount"] == 0
+    assert now["allocatedResources"] == after["requests"]
+    lab.nodes[0].kill("agent-process")  # what is applied is known again
+    lab.until(lambda: "agent-process" in lab.nodes[0].children(), what="a new agent")
+    resize(lab, "sized", **before)
+    lab.until(lambda: status(lab, "sized")["containerStatuses"][0]["resources"] == before, what="and back")
+    assert limits(lab, "sized") == (64 << 20, 20000)
+    # beyond the node; then something that fits again
+    resize(lab, "sized", requests={"cpu": "150m", "memory": "100Ti"}, limits={"cpu": "300m", "memory": "100Ti"})
+    c = lab.until(lambda: condition(lab, "sized", "PodResizePending"), what="it is pending")
+    assert c["reason"] == "Infeasible" and c["message"].startswith("Node didn't have enough capacity: memory, requested: 109951162777600, capacity: "), c
+    assert limits(lab, "sized") == (64 << 20, 20000)
+    resize(lab, "sized", **after)
+    lab.until(lambda: status(lab, "sized")["containerStatuses"][0]["resources"] == after and not condition(lab, "sized", "PodResizePending"), what="it is done, and the condition is gone")
+    lab.cox("delete", "pod", "sized")
+
+
+def test_resize_that_restarts(lab):
+    pod(lab, "again", container="resources: {limits: {memory: 64Mi, cpu: 100m}}, resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]", wait="condition=Ready")
+    first = status(lab, "again")["containerStatuses"][0]
+    new = {"requests": {"cpu": "100m", "memory": "80Mi"}, "limits": {"cpu": "100m", "memory": "80Mi"}}
+    resize(lab, "again", **new)
+    s = lab.until(lambda: (lambda c: c["restartCount"] == 1 and c["ready"] and c)(status(lab, "again")["containerStatuses"][0]), what="another run")
+    assert s["containerID"] != first["containerID"] and s["resources"] == new
+    assert limits(lab, "again")[0] == 80 << 20
+    lab.cox("delete", "pod", "again")

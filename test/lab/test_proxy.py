@@ -93,19 +93,10 @@ def test_many_at_once(lab, pods):
 
 
 def curl(lab, *argv):
-    import base64
-    import json
-    import os
-    import yaml
-    config = yaml.safe_load(open(lab.kubeconfig))
-    user = config["users"][0]["user"]
-    for name in ("client-certificate-data", "client-key-data"):
-        with open(os.open(f"{lab.dir}/{name}", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as f:
-            f.write(base64.b64decode(user[name]))
-    server = config["clusters"][0]["cluster"]["server"]
-    run = subprocess.run(["curl", "-ksS", "--http1.1", "--max-time", "10", "--cert", f"{lab.dir}/client-certificate-data", "--key", f"{lab.dir}/client-key-data",
-                          *[a.replace("API", server) for a in argv]], capture_output=True, text=True)
-    return json.dumps(run.stderr) + run.stdout
+    certificate, key = lab.admin_files()
+    server = f"https://127.0.0.1:{lab.nodes[0].port}"
+    run = subprocess.run(["curl", "-ksS", "--http1.1", "--max-time", "10", "--cert", certificate, "--key", key, *[a.replace("API", server) for a in argv]], capture_output=True, text=True)
+    return run.stderr + run.stdout
 
 
 def test_bodies_and_upgrades(lab, pods):

@@ -28,6 +28,7 @@ void container_done(struct container *container)
     free(container->name);
     free(container->reason);
     free(container->message);
+    free(container->resources);
 }
 
 const struct val *container_spec(const struct container *container)
@@ -92,6 +93,9 @@ static bool rule_restarts(const struct val *spec, int exit_code)
  */
 bool container_should_restart(const struct container *container)
 {
+    if (container->restart_wanted) {
+        return true;
+    }
     if (container->kind == CONTAINER_SIDECAR || container->kind == CONTAINER_EPHEMERAL) {
         return container->kind == CONTAINER_SIDECAR;
     }
@@ -171,6 +175,7 @@ void container_restart(struct container *container)
     container->has_last = true;
     container->has_end = false;
     container->restarts++;
+    container->restart_wanted = false;
     if (delay == 0) {
         container->attempt++;
         container->state = CONTAINER_WAITING;
@@ -186,6 +191,28 @@ void container_restart(struct container *container)
     worker_event(container->worker, container, "Warning", "BackOff",
                  "Back-off restarting failed container %s in pod %s", container->name, key);
     wait_for(container, delay);
+}
+
+void container_restart_for_resize(struct container *container)
+{
+    int64_t grace =
+        val_int(val_get(container->worker->view->spec, "terminationGracePeriodSeconds"), 30);
+    if (!container->restart_wanted && container->state == CONTAINER_RUNNING) {
+        container->restart_wanted = true;
+        container_stop(container, grace * NS_PER_S, "must be restarted to be resized");
+        changed(container);
+    }
+}
+
+/* What a run has that begins now, or was found again and was never told otherwise. */
+static void note_resources(struct container *container, const struct val *resources)
+{
+    struct buf text BUF_CLEANUP = BUF_INIT;
+    if (resources != NULL) {
+        val_write_json(resources, &text);
+    }
+    free(container->resources);
+    container->resources = mem_dupz(resources != NULL ? text.p : "{}");
 }
 
 void container_retry(struct container *container)
@@ -257,6 +284,7 @@ void container_started(struct container *container, uint32_t attempt, const char
     container->killed = false;
     container_wait(container, "", "");
     const struct val *spec = container_spec(container);
+    note_resources(container, val_get(spec, "resources"));
     container->started = val_absent(val_get(spec, "startupProbe"));
     container->ready = container->started && val_absent(val_get(spec, "readinessProbe"));
     worker_event(container->worker, container, "Normal", "Started", "Container started");
@@ -418,6 +446,11 @@ void container_restore_running(struct container *container, const char *id, uint
     container->has_run = true;
     container->started = started;
     container->ready = ready;
+    const struct val *known =
+        val_find(val_get(container->worker->view->status, "containerStatuses"), "name",
+                 str_of(container->name));
+    const struct val *has = val_get(known, "resources");
+    note_resources(container, has != NULL ? has : val_get(container_spec(container), "resources"));
 }
 
 void container_restore_ended(struct container *container, uint32_t restarts,

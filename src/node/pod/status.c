@@ -15,10 +15,12 @@ enum condition {
     CONDITION_READY,
     CONDITION_SCHEDULED,
     CONDITION_DISRUPTED,
+    CONDITION_RESIZE_PENDING,
+    CONDITION_RESIZE_IN_PROGRESS,
 };
 static const char *const condition_names[] = {
-    "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "PodScheduled",
-    "DisruptionTarget"};
+    "PodReadyToStartContainers", "Initialized",      "ContainersReady",    "Ready", "PodScheduled",
+    "DisruptionTarget",          "PodResizePending", "PodResizeInProgress"};
 
 struct building {
     struct arena *a;
@@ -162,8 +164,11 @@ static struct val *container_status(struct building *b, const struct container *
     if (c->kind != CONTAINER_EPHEMERAL) {
         val_set_bool(b->a, out, STR("started"), running && c->started);
     }
-    const struct val *resources = val_get(spec, "resources");
-    if (running && resources != NULL) {
+    struct val *resources = NULL;
+    bool known =
+        c->resources != NULL &&
+        val_parse_json(b->a, str_copy_in(b->a, str_of(c->resources)), &resources, NULL) == 0;
+    if (running && known && !val_absent(val_get(spec, "resources"))) {
         val_set(out, STR("resources"), val_copy(b->a, resources));
         if (!val_absent(val_get(resources, "requests"))) {
             val_set(out, STR("allocatedResources"), val_copy(b->a, val_get(resources, "requests")));
@@ -230,6 +235,29 @@ static void add_condition(struct building *b, struct val *list, enum condition w
     }
 }
 
+/* A resize that waits, or is under way; gone when there is none. */
+static void add_resize(struct building *b, struct val *list)
+{
+    static const char *const types[] = {"PodResizePending", "PodResizeInProgress"};
+    struct pod_worker *worker = b->worker;
+    bool error = strcmp(worker->resize_reason, "Error") == 0;
+    const struct val *told = val_get(worker->view->status, "conditions");
+    for (int i = 0; i < 2; i++) {
+        bool on = worker->resize_reason[0] != '\0' && error == (i == 1);
+        if (on) {
+            add_condition(b, list, i == 0 ? CONDITION_RESIZE_PENDING : CONDITION_RESIZE_IN_PROGRESS,
+                          true, NULL, NULL);
+            struct val *out = val_at(list, (uint32_t)val_count(list) - 1);
+            set_copy(b, out, STR("reason"), worker->resize_reason);
+            set_copy(b, out, STR("message"), worker->resize_message);
+        } else if (val_find(told, "type", str_of(types[i])) != NULL) {
+            struct val *out = val_append(list, val_new(b->a, VAL_OBJECT));
+            set_copy(b, out, STR("$patch"), "delete");
+            set_copy(b, out, STR("type"), types[i]);
+        }
+    }
+}
+
 static bool all_ready(const struct pod_worker *worker, struct buf *unready)
 {
     for (size_t i = 0; i < worker->main_end; i++) {
@@ -292,6 +320,7 @@ static void add_conditions(struct building *b, struct val *status, const char *p
                   !ready ? message : gate);
     add_condition(b, list, CONDITION_CONTAINERS_READY, ready, why, message);
     add_condition(b, list, CONDITION_SCHEDULED, true, NULL, NULL);
+    add_resize(b, list);
     if (strcmp(worker->reason, "Evicted") == 0) {
         add_condition(b, list, CONDITION_DISRUPTED, true, NULL, NULL);
         struct val *disrupted = val_at(list, (uint32_t)val_count(list) - 1);

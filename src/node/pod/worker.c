@@ -167,6 +167,9 @@ void pod_worker_update(struct pod_worker *worker, struct pod_view *view)
         worker->view = pod_view_ref(view);
         add_ephemeral(worker);
         watch_deadline(worker);
+        if (worker->ops->resize != NULL) {
+            worker->ops->resize(worker);
+        }
     }
     read_deletion(worker);
     pod_worker_step(worker);

@@ -49,6 +49,8 @@ struct container {
     bool hook_pending;         /* postStart or preStop under way */
     bool killed;               /* SIGKILL was sent */
     bool stop_wanted;          /* stop as soon as it has started */
+    bool restart_wanted;       /* whatever its policy says: it ended to be resized */
+    char *resources;           /* what the current run has (JSON); NULL: not running */
     int64_t stop_deadline;     /* mono */
     struct container_end end;  /* of the current run, when EXITED */
     struct container_end last; /* of the run before */
@@ -80,6 +82,7 @@ struct pod_ops {
     void (*teardown)(struct pod_worker *worker); /* -> pod_worker_torn_down */
     void (*finalize)(struct pod_worker *worker); /* the last status, then delete the object */
     void (*changed)(struct pod_worker *worker);  /* status may differ */
+    void (*resize)(struct pod_worker *worker);   /* the spec is new: resources may be; or NULL */
     void (*event)(struct pod_worker *worker, struct container *container, const char *type,
                   const char *reason, const char *message);
     void *ctx;
@@ -98,8 +101,9 @@ struct pod_worker {
     bool network_ready; /* PodReadyToStartContainers */
     char ip[46];
     char reason[64], message[512]; /* status.reason of a pod that was ended (DeadlineExceeded) */
-    int64_t start_ns;              /* status.startTime, wall */
-    int64_t stop_deadline;         /* mono: end of the grace period */
+    char resize_reason[16], resize_message[256]; /* Deferred, Infeasible, Error; "": none */
+    int64_t start_ns;                            /* status.startTime, wall */
+    int64_t stop_deadline;                       /* mono: end of the grace period */
     int64_t prepare_backoff_ns;
     struct timer timer, deadline_timer, stop_timer;
     bool stepping, step_again;
@@ -148,6 +152,8 @@ void container_ended(struct container *container, const struct container_end *en
 void container_hook_done(struct container *container, uint32_t attempt, enum hook_kind kind,
                          const char *failure /* NULL: fine */);
 void container_probe_result(struct container *container, enum probe_kind kind, bool ok);
+/* Ends the run; another one with the new resources follows. */
+void container_restart_for_resize(struct container *container);
 /* Something the container waits for may be there now (a ConfigMap, an image): try at once. */
 void container_retry(struct container *container);
 

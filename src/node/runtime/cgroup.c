@@ -88,11 +88,11 @@ static bool write_value(const char *controller, const char *path, const char *fi
     return ok;
 }
 
-static void write_number(const char *controller, const char *path, const char *file, int64_t value)
+static bool write_number(const char *controller, const char *path, const char *file, int64_t value)
 {
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
-    write_value(controller, path, file, text);
+    return write_value(controller, path, file, text);
 }
 
 /* A new cpuset group of version 1 is empty until it gets its parent's cpus and memory nodes. */
@@ -183,6 +183,29 @@ int cgroup_make(const char *path, const struct cgroup_limits *limits, struct err
         (host.mode == CGROUP_V2 ? limit_v2 : limit_v1)(path, limits);
     }
     return 0;
+}
+
+int cgroup_limit(const char *path, const struct cgroup_limits *limits, struct err *err)
+{
+    bool v2 = cgroup_mode() == CGROUP_V2, good = true;
+    int64_t quota = limits->cpu_quota_us, memory = limits->memory;
+    if (limits->cpu_shares > 0 && v2) {
+        good &=
+            write_number(".", path, "cpu.weight", 1 + ((limits->cpu_shares - 2) * 9999) / 262142);
+    } else if (limits->cpu_shares > 0) {
+        good &= write_number("cpu", path, "cpu.shares", limits->cpu_shares);
+    }
+    if (v2) {
+        char text[64];
+        snprintf(text, sizeof text, quota > 0 ? "%lld 100000" : "max 100000", (long long)quota);
+        good &= write_value(".", path, "cpu.max", text);
+        snprintf(text, sizeof text, memory > 0 ? "%lld" : "max", (long long)memory);
+        good &= write_value(".", path, "memory.max", text);
+    } else {
+        good &= write_number("cpu", path, "cpu.cfs_quota_us", quota > 0 ? quota : -1);
+        good &= write_number("memory", path, "memory.limit_in_bytes", memory > 0 ? memory : -1);
+    }
+    return good ? 0 : err_set(err, ERR_IO, "the limits of control group %s cannot be set", path);
 }
 
 bool cgroup_holds(pid_t pid, const char *part)

@@ -22,6 +22,8 @@ struct cgroup_limits {
     int64_t pids;         /* 0: max */
 };
 int cgroup_make(const char *path, const struct cgroup_limits *limits, struct err *err);
+/* Other limits for a group that is there: 0 takes one away; pids stay. */
+int cgroup_limit(const char *path, const struct cgroup_limits *limits, struct err *err);
 bool cgroup_holds(pid_t pid, const char *part); /* the process's group path contains `part` */
 void cgroup_kill(const char *path, const char *must_contain); /* SIGKILL to all in it and below */
 void cgroup_remove(const char *path);                         /* it and all below; best effort */

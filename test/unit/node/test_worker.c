@@ -327,6 +327,27 @@ static void test_container_policies(void **state)
     }
 }
 
+/* One that has to restart for its new resources does, whatever its policy says. */
+static void test_restart_for_resize(void **state)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    const struct script script = {.name = "a"};
+    begin(
+        "'restartPolicy':'Never','containers':[{'name':'a','resources':{'requests':{'cpu':'1'}}}]",
+        &script, 1);
+    pod_worker_start(w->worker);
+    loop_run_for(w->loop, 5 * NS_PER_S);
+    const struct val *list = val_get(pod_status_build(w->worker, &arena), "containerStatuses");
+    assert_true(str_is(val_text(val_path(val_at(list, 0), "allocatedResources.cpu")), "1"));
+    container_restart_for_resize(w->worker->containers[0]);
+    container_restart_for_resize(w->worker->containers[0]);
+    loop_run_for(w->loop, 5 * NS_PER_S);
+    assert_string_equal(w->order.p, "+a TERM(a) -a +a ");
+    assert_int_equal(w->worker->containers[0]->restarts, 1);
+    assert_string_equal(pod_worker_phase(w->worker), "Running");
+    finish();
+}
+
 static void add_ephemeral(const char *json)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
@@ -512,11 +533,17 @@ static void test_recovered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_init_order), cmocka_unit_test(test_back_off),
-        cmocka_unit_test(test_policies),   cmocka_unit_test(test_container_policies),
-        cmocka_unit_test(test_ephemeral),  cmocka_unit_test(test_grace),
-        cmocka_unit_test(test_failures),   cmocka_unit_test(test_deadline_and_init_failure),
-        cmocka_unit_test(test_probes),     cmocka_unit_test(test_recovered),
+        cmocka_unit_test(test_init_order),
+        cmocka_unit_test(test_back_off),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_container_policies),
+        cmocka_unit_test(test_restart_for_resize),
+        cmocka_unit_test(test_ephemeral),
+        cmocka_unit_test(test_grace),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_deadline_and_init_failure),
+        cmocka_unit_test(test_probes),
+        cmocka_unit_test(test_recovered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
