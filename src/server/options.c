@@ -82,13 +82,6 @@ static int options_invalid(struct arena *arena, const struct route *route, struc
                            &errors);
 }
 
-static int list_invalid(struct arena *arena, struct failure *failure, const char *type,
-                        const char *field, const char *detail)
-{
-    static const struct route list = {.verb = VERB_LIST};
-    return options_invalid(arena, &list, failure, type, field, detail);
-}
-
 static int common(struct arena *arena, const struct route *route, struct query_options *o,
                   struct failure *failure)
 {
@@ -148,53 +141,74 @@ static int common(struct arena *arena, const struct route *route, struct query_o
     return code < 0 ? code : number(arena, o, "timeoutSeconds", &o->timeout_s, failure);
 }
 
-static int check_match(struct arena *arena, const struct route *route, struct query_options *o,
-                       struct str match, struct failure *failure)
+static void forbid(struct field_errors *errors, const char *field, const char *detail)
 {
-    static const char forbidden[] = "FieldValueForbidden";
+    field_error_add(errors, "FieldValueForbidden", str_of(field), "Forbidden: %s", detail);
+}
+
+static void not_supported(struct field_errors *errors, struct str match, const char *supported)
+{
+    field_error_add(errors, "FieldValueNotSupported", STR("resourceVersionMatch"),
+                    "Unsupported value: \"%.*s\": supported values: %s", STR_ARG(match), supported);
+}
+
+static void check_list(const struct query_options *o, struct str match, struct field_errors *errors)
+{
     static const char field[] = "resourceVersionMatch";
-    bool watch = route->verb == VERB_WATCH;
-    if (o->initial_events_set && !watch) {
-        return list_invalid(arena, failure, forbidden, "sendInitialEvents",
-                            "Forbidden: sendInitialEvents is forbidden for list");
+    if (match.n > 0 && o->version_text.n == 0) {
+        forbid(errors, field,
+               "resourceVersionMatch is forbidden unless resourceVersion is provided");
     }
-    if (o->initial_events_set && o->match != MATCH_NOT_OLDER) {
-        return list_invalid(arena, failure, forbidden, field,
-                            "Forbidden: sendInitialEvents requires setting resourceVersionMatch "
-                            "to NotOlderThan");
+    if (match.n > 0 && o->token.n > 0) {
+        forbid(errors, field, "resourceVersionMatch is forbidden when continue is provided");
     }
-    if (match.n == 0) {
-        return 0;
-    }
-    if (watch && !o->initial_events_set) {
-        return list_invalid(arena, failure, forbidden, field,
-                            "Forbidden: resourceVersionMatch is forbidden for watch unless "
-                            "sendInitialEvents is provided");
-    }
-    if (!watch && o->version_text.n == 0) {
-        return list_invalid(arena, failure, forbidden, field,
-                            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion "
-                            "is provided");
-    }
-    if (o->token.n > 0) {
-        return list_invalid(arena, failure, forbidden, field,
-                            "Forbidden: resourceVersionMatch is forbidden when continue is "
-                            "provided");
-    }
-    if (o->match == MATCH_NONE) {
-        return list_invalid(
-            arena, failure, "FieldValueNotSupported", field,
-            arena_printf(arena,
-                         "Unsupported value: \"%.*s\": supported values: \"Exact\", "
-                         "\"NotOlderThan\", \"\"",
-                         STR_ARG(match)));
+    if (match.n > 0 && o->match == MATCH_NONE) {
+        not_supported(errors, match, "\"Exact\", \"NotOlderThan\", \"\"");
     }
     if (o->match == MATCH_EXACT && str_is(o->version_text, "0")) {
-        return list_invalid(arena, failure, forbidden, field,
-                            "Forbidden: resourceVersionMatch \"exact\" is forbidden for "
-                            "resourceVersion \"0\"");
+        forbid(errors, field,
+               "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
     }
-    return 0;
+    if (o->initial_events_set) {
+        forbid(errors, "sendInitialEvents", "sendInitialEvents is forbidden for list");
+    }
+}
+
+static void check_watch(const struct query_options *o, struct str match,
+                        struct field_errors *errors)
+{
+    static const char field[] = "resourceVersionMatch";
+    if (o->initial_events_set && o->match != MATCH_NOT_OLDER) {
+        forbid(errors, field,
+               "sendInitialEvents requires setting resourceVersionMatch to "
+               "NotOlderThan");
+    }
+    if (match.n > 0 && !o->initial_events_set) {
+        forbid(errors, field,
+               "resourceVersionMatch is forbidden for watch unless "
+               "sendInitialEvents is provided");
+    }
+    if (match.n > 0 && o->match != MATCH_NOT_OLDER) {
+        not_supported(errors, match, "\"NotOlderThan\"");
+    }
+    if (o->token.n > 0) {
+        forbid(errors, field, "resourceVersionMatch is forbidden when continue is provided");
+    }
+}
+
+/* What resourceVersionMatch, continue and sendInitialEvents may not be together. */
+static int check_match(struct arena *arena, const struct route *route,
+                       const struct query_options *o, struct str match, struct failure *failure)
+{
+    struct field_errors errors = {.arena = arena};
+    if (route->verb == VERB_WATCH) {
+        check_watch(o, match, &errors);
+    } else {
+        check_list(o, match, &errors);
+    }
+    return errors.count == 0 ? 0
+                             : failure_invalid(failure, arena, STR("meta.k8s.io"),
+                                               STR("ListOptions"), STR(""), &errors);
 }
 
 static int listing(struct arena *arena, const struct route *route, struct query_options *o,
