@@ -36,6 +36,6 @@ bool admission_is(const struct admission *admission, const struct api_resource *
 extern const struct admission_step admission_addresses, admission_approval, admission_device,
     admission_attest, admission_external_ips, admission_ingress_class, admission_limit_ranger,
     admission_namespace, admission_node, admission_node_taint, admission_pod_security,
-    admission_priority, admission_quota, admission_rbac, admission_requester,
-    admission_runtime_class, admission_service_account, admission_signing, admission_storage_class,
-    admission_subject, admission_tolerations;
+    admission_priority, admission_quota, admission_in_use, admission_claim_resize, admission_rbac,
+    admission_requester, admission_runtime_class, admission_service_account, admission_signing,
+    admission_storage_class, admission_subject, admission_tolerations;
