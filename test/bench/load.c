@@ -28,6 +28,8 @@ struct load {
         VEC_OF(int64_t);
     } times;
     struct buf lines;
+    uint64_t version;
+    int watches;
     int first_failure;
 };
 
@@ -192,6 +194,24 @@ static int fill(struct load *load, char **argv)
 
 /* ---- pods until bound ---- */
 
+static void watch_bound(struct load *load);
+
+/* The first resourceVersion of an event is its object's: where a watch that was ended goes on. */
+static void remember_version(struct load *load, struct str line)
+{
+    static const char name[] = "\"resourceVersion\":\"";
+    const char *at = memmem(line.p, line.n, name, sizeof name - 1);
+    struct str rest, value;
+    uint64_t version = 0;
+    if (at == NULL) {
+        return;
+    }
+    value = str_cut(str_from(line, (size_t)(at - line.p) + sizeof name - 1), '"', &rest);
+    if (str_u64(value, &version)) {
+        load->version = version;
+    }
+}
+
 static void on_bound_bytes(void *ctx, struct http_exchange *exchange, const char *bytes,
                            size_t size)
 {
@@ -202,6 +222,7 @@ static void on_bound_bytes(void *ctx, struct http_exchange *exchange, const char
          (end = memchr(load->lines.p + from, '\n', load->lines.n - from)) != NULL;) {
         size_t n = (size_t)(end - load->lines.p) - from;
         struct str line = str_at(load->lines.p + from, n);
+        remember_version(load, line);
         /* the event in which the node first appears is a MODIFIED one with the name and no later
          * condition: count names once by PodScheduled True */
         if (str_contains(line, STR("\"MODIFIED\"")) && str_contains(line, STR("\"nodeName\":\"")) &&
@@ -225,14 +246,36 @@ static void on_watch_headers(void *ctx, struct http_exchange *exchange, int stat
     }
 }
 
+/* A server may end the watch of a client that reads too slowly: it goes on where it was. */
 static void on_watch_end(void *ctx, struct http_exchange *exchange, const struct err *err)
 {
-    fprintf(stderr, "load: the watch ended: %s\n", err->message);
-    exit(1);
+    struct load *load = ctx;
+    if (++load->watches > 1000) {
+        fprintf(stderr, "load: the watch ended again and again: %s\n", err->message);
+        exit(1);
+    }
+    buf_clear(&load->lines);
+    watch_bound(load);
 }
 
 static const struct http_client_ops bound_ops = {
     .on_headers = on_watch_headers, .on_data = on_bound_bytes, .on_end = on_watch_end};
+
+static void watch_bound(struct load *load)
+{
+    struct http_header headers[4];
+    char path[200];
+    int n = snprintf(path, sizeof path,
+                     "/api/v1/namespaces/default/"
+                     "pods?watch=1&resourceVersion=%llu&labelSelector=bench%%3Dbound",
+                     (unsigned long long)load->version);
+    struct http_client_request request = {.method = STR("GET"),
+                                          .path = str_at(path, (size_t)n),
+                                          .authority = connection_authority(load->connection),
+                                          .headers = headers,
+                                          .header_count = headers_of(load, headers, false)};
+    http_send(connection_another(load->connection), &request, &bound_ops, load);
+}
 
 static void on_timeout(struct timer *timer)
 {
@@ -242,20 +285,12 @@ static void on_timeout(struct timer *timer)
 
 static int bound(struct load *load, char **argv)
 {
-    struct http_header headers[4];
     struct timer timeout = {0};
     load->count = number(argv[0]);
     read_template(load, argv[1]);
     window = number(argv[2]);
     load->path = STR("/api/v1/namespaces/default/pods");
-    struct http_client_request request = {
-        .method = STR("GET"),
-        .path = STR("/api/v1/namespaces/default/"
-                    "pods?watch=1&resourceVersion=0&labelSelector=bench%3Dbound"),
-        .authority = connection_authority(load->connection),
-        .headers = headers,
-        .header_count = headers_of(load, headers, false)};
-    http_send(connection_another(load->connection), &request, &bound_ops, load);
+    watch_bound(load);
     timer_start(load->loop, &timeout, 600 * NS_PER_S, on_timeout);
     load->start_ns = loop_mono(load->loop);
     send_more(load);
