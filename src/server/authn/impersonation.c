@@ -77,6 +77,24 @@ static int check(struct request *request, const struct wishes *w, struct failure
     return code;
 }
 
+/* All values of a key together, in the order of the headers; once a key. */
+static void add_extra(const struct wishes *w, size_t first, struct identity *identity)
+{
+    struct str values[VALUES_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < w->extra_count; i++) {
+        if (!str_eq(w->extra[i].key, w->extra[first].key)) {
+            continue;
+        }
+        if (i < first) {
+            return; /* with an earlier one */
+        }
+        values[count++] = w->extra[i].value;
+    }
+    char *key MEM_CLEANUP = str_dup(w->extra[first].key);
+    identity_add_extra(identity, key, values, count);
+}
+
 static struct identity *take_on(const struct wishes *w)
 {
     struct identity *identity;
@@ -88,8 +106,7 @@ static struct identity *take_on(const struct wishes *w)
         identity = identity_new(w->user, w->uid, w->groups, w->group_count);
     }
     for (size_t i = 0; i < w->extra_count; i++) {
-        char *key MEM_CLEANUP = str_dup(w->extra[i].key);
-        identity_add_extra(identity, key, &w->extra[i].value, 1);
+        add_extra(w, i, identity);
     }
     return identity;
 }

@@ -68,6 +68,13 @@ void subresource_token_review(struct request *request)
     }
     size_t count = 0;
     struct str token = val_text(val_path(value, "spec.token"));
+    if (token.n == 0) {
+        struct failure failure;
+        failure_set(&failure, arena, ERR_BAD_REQUEST,
+                    "token is required for TokenReview in authentication");
+        request_fail(request, &failure);
+        return;
+    }
     struct str *audiences = texts(arena, val_path(value, "spec.audiences"), &count);
     struct identity *identity = NULL;
     struct err err = ERR_INIT;
@@ -104,6 +111,58 @@ static struct identity *subject_of(struct request *request, const struct val *sp
                         count);
 }
 
+static int bad_selector(struct request *request, const char *path, const char *what,
+                        struct failure *failure)
+{
+    struct field_errors errors = {.arena = &request->arena};
+    field_error_add(&errors, "FieldValueInvalid", str_of(path), "Invalid value: %s", what);
+    return failure_invalid(failure, &request->arena, str_of(request->route.resource->group),
+                           str_of(request->route.resource->kind), STR(""), &errors);
+}
+
+/* fieldSelector and labelSelector: text or requirements, not both. Only a field selector decides
+ * anything here (which pods a node may list), and only one that asks for equality. */
+static int read_selector(struct request *request, const struct val *attributes, const char *key,
+                         struct str *ret_text, struct failure *failure)
+{
+    static const char *const ops[] = {"In", "NotIn", "Exists", "DoesNotExist"};
+    const struct val *selector = val_get_str(attributes, str_of(key));
+    const struct val *requirements = val_get(selector, "requirements");
+    struct str raw = val_text(val_get(selector, "rawSelector"));
+    const char *path = arena_printf(&request->arena, "spec.resourceAttributes.%s", key);
+    if (selector != NULL && raw.n == 0 && val_count(requirements) == 0) {
+        return bad_selector(request, arena_printf(&request->arena, "%s.requirements", path),
+                            "one of rawSelector or requirements must be set", failure);
+    }
+    if (raw.n > 0 && val_count(requirements) > 0) {
+        return bad_selector(request, arena_printf(&request->arena, "%s.rawSelector", path),
+                            "may not specified at the same time as requirements", failure);
+    }
+    *ret_text = raw;
+    VAL_EACH (it, requirements) {
+        struct str op = val_text(val_get(it, "operator"));
+        uint32_t count = val_count(val_get(it, "values"));
+        bool known = false;
+        for (size_t i = 0; i < 4; i++) {
+            known = known || str_is(op, ops[i]);
+        }
+        bool has_values = str_is(op, "In") || str_is(op, "NotIn");
+        if (val_text(val_get(it, "key")).n == 0 || !known || has_values != (count > 0)) {
+            return bad_selector(request, arena_printf(&request->arena, "%s.requirements", path),
+                                "a requirement needs a key, a known operator, and values exactly "
+                                "for In and NotIn",
+                                failure);
+        }
+        if (val_count(requirements) == 1 && str_is(op, "In") && count == 1) {
+            struct str name = val_text(val_get(it, "key"));
+            struct str value = val_text(val_at(val_get(it, "values"), 0));
+            *ret_text =
+                str_of(arena_printf(&request->arena, "%.*s=%.*s", STR_ARG(name), STR_ARG(value)));
+        }
+    }
+    return 0;
+}
+
 static int attributes_of(struct request *request, const struct val *spec, struct attributes *ret,
                          struct failure *failure)
 {
@@ -131,7 +190,9 @@ static int attributes_of(struct request *request, const struct val *spec, struct
     if (ret->resource.n == 0) {
         ret->resource = STR("*");
     }
-    return 0;
+    struct str labels = STR_NONE;
+    int code = read_selector(request, r, "fieldSelector", &ret->selector, failure);
+    return code != 0 ? code : read_selector(request, r, "labelSelector", &labels, failure);
 }
 
 static int check_local(struct request *request, const struct attributes *a, struct failure *failure)

@@ -8,7 +8,7 @@
 #include "core.h"
 #include "server/authz/authz.h"
 
-enum { ROLES = 24, BINDINGS = 40, QUESTIONS = 20000, WORDS = 4 };
+enum { ROLES = 24, BINDINGS = 40, QUESTIONS = 100000, WORDS = 4 };
 
 static const char *const verbs[] = {"get", "list", "create", "delete", "*"};
 static const char *const groups[] = {"", "apps", "batch", "*"};
