@@ -177,6 +177,18 @@ void stream_shutdown(struct stream *stream)
 
 /* ---- reading ---- */
 
+static void tell_eof(struct stream *stream)
+{
+    stream->eof_waits = false;
+    if (stream->ops != NULL && stream->ops->on_eof != NULL) {
+        stream->ops->on_eof(stream->ctx, stream);
+    } else {
+        stream_close(stream);
+    }
+}
+
+static void queue_input(struct stream *stream);
+
 void stream_peer_ended(struct stream *stream)
 {
     if (stream->eof || stream->state == STREAM_CLOSED) {
@@ -189,10 +201,11 @@ void stream_peer_ended(struct stream *stream)
         }
     } else if (stream->state != STREAM_OPEN) {
         stream_fail(stream, ERR_CLOSED, 0, "closed by the peer during the TLS handshake");
-    } else if (stream->ops != NULL && stream->ops->on_eof != NULL) {
-        stream->ops->on_eof(stream->ctx, stream);
+    } else if (stream->unread.n > 0) { /* told when what was given back was read */
+        stream->eof_waits = true;
+        queue_input(stream);
     } else {
-        stream_close(stream);
+        tell_eof(stream);
     }
 }
 
@@ -278,6 +291,10 @@ static void run_input(struct task *task)
         stream->stash = (struct buf)BUF_INIT;
         stream_tls_input(stream, stash.p, stash.n);
         buf_done(&stash);
+    }
+    if (stream->eof_waits && stream->unread.n == 0 && !stream->paused &&
+        stream->state == STREAM_OPEN) {
+        tell_eof(stream);
     }
     if (stream->state == STREAM_OPEN && !stream->eof) {
         stream_start_reading(stream);

@@ -65,6 +65,7 @@ struct stream {
     bool reading;         /* uv_read_start is on */
     bool paused;          /* by the owner */
     bool eof;             /* the peer's end was seen */
+    bool eof_waits;       /* ... and is told after what was given back (unread) */
     bool shut, shut_sent; /* our end: wanted, done */
     bool above;           /* queue was above the drain mark */
     bool flush_queued, input_queued;

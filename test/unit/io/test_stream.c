@@ -421,6 +421,86 @@ static void test_each_call_fails_tls(void **state)
     tls_unref(client_side);
 }
 
+/* ---- what was given back comes before the peer's end, also when one read brought both ---- */
+
+struct given_back {
+    struct loop *loop;
+    struct buf text;
+    bool gave, ended, closed;
+};
+
+static void again_read(void *ctx, struct stream *stream, const char *bytes, size_t size)
+{
+    struct given_back *g = ctx;
+    if (!g->gave) { /* as an upgrade does that read too far */
+        g->gave = true;
+        stream_unread(stream, bytes, size);
+        return;
+    }
+    buf_add(&g->text, bytes, size);
+}
+
+static void again_eof(void *ctx, struct stream *stream)
+{
+    struct given_back *g = ctx;
+    g->ended = true;
+    assert_true(str_is(buf_view(&g->text), "all of it"));
+    stream_close(stream);
+}
+
+static void again_close(void *ctx, struct stream *stream, const struct err *err)
+{
+    struct given_back *g = ctx;
+    g->closed = true;
+    loop_stop(g->loop);
+}
+
+static void again_accept(void *ctx, struct listener *listener, struct stream *stream)
+{
+    static const struct stream_ops ops = {
+        .on_read = again_read, .on_eof = again_eof, .on_close = again_close};
+    stream_set_ops(stream, &ops, ctx);
+}
+
+static void say_all(void *ctx, struct stream *stream)
+{
+    stream_write(stream, "all of it", 9);
+    stream_shutdown(stream);
+}
+
+static void no_read(void *ctx, struct stream *stream, const char *bytes, size_t size)
+{
+}
+static void no_close(void *ctx, struct stream *stream, const struct err *err)
+{
+}
+
+static void test_given_back_before_the_end(void **state)
+{
+    static const struct listener_ops accepts = {.on_accept = again_accept};
+    static const struct stream_ops says = {
+        .on_open = say_all, .on_read = no_read, .on_close = no_close};
+    struct given_back g = {.loop = loop_new()};
+    struct err err = ERR_INIT;
+    struct timer deadline = {0};
+    char text[64];
+    int fd;
+    struct pair pair = {0};
+    pair.server_tls = server_tls(&server, &authority, false);
+    pair.client_tls = client_tls(NULL, &authority);
+    assert_int_equal(net_bind(STR("127.0.0.1:0"), &fd, &err), 0);
+    struct dial_options options = {.address = bound_address(fd, text), .tls = pair.client_tls};
+    struct listener *listener = listener_new(g.loop, fd, pair.server_tls, &accepts, &g);
+    stream_dial(g.loop, &options, &says, NULL);
+    timer_start(g.loop, &deadline, 20 * NS_PER_S, give_up);
+    loop_run(g.loop);
+    assert_true(g.gave && g.ended && g.closed);
+    listener_free(listener);
+    loop_free(g.loop);
+    buf_done(&g.text);
+    pair_done(&pair);
+}
+
 static void test_tls_resumes(void **state)
 {
     struct tls_context *server_side = server_tls(&server, &authority, true);
@@ -569,6 +649,7 @@ int main(void)
         cmocka_unit_test(test_each_call_fails_tls),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_tls_slow_and_anonymous),
+        cmocka_unit_test(test_given_back_before_the_end),
         cmocka_unit_test(test_tls_resumes),
         cmocka_unit_test(test_tls_refuses_servers),
         cmocka_unit_test(test_tls_refuses_clients),
