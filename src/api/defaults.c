@@ -21,7 +21,9 @@ struct val *default_put(struct val *object, struct str name, struct val *value)
 void default_str(struct arena *arena, struct val *object, const char *name, struct str text)
 {
     struct str key = str_of(name);
-    if (val_text(val_get_str(object, key)).n == 0) {
+    const struct val *member = val_get_str(object, key);
+    bool pointer = member != NULL && member->field != NULL && (member->field->flags & API_POINTER);
+    if (val_absent(member) || (val_text(member).n == 0 && !pointer)) {
         default_put(object, key, val_new_text(arena, text));
     }
 }

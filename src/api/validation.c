@@ -254,6 +254,32 @@ bool check_one_of(struct field_errors *errors, const struct path *path, struct s
     return false;
 }
 
+bool check_optional_one_of(struct field_errors *errors, const struct path *path,
+                           const struct val *value, const char *const *values)
+{
+    if (val_absent(value)) {
+        return true;
+    }
+    for (size_t i = 0; values[i] != NULL; i++) {
+        if (str_is(val_text(value), values[i])) {
+            return true;
+        }
+    }
+    field_not_supported(errors, path, val_text(value), values);
+    return false;
+}
+
+bool list_repeats(const struct val *list, const struct val *item, const char *member)
+{
+    struct str text = val_text(val_get_str(item, str_of(member)));
+    for (const struct val *it = list->child; it != item; it = it->next) {
+        if (str_eq(val_text(val_get_str(it, str_of(member))), text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool check_not_negative(struct field_errors *errors, const struct path *path,
                         const struct val *value)
 {

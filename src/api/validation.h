@@ -52,6 +52,12 @@ bool check_name(struct field_errors *errors, const struct path *path, enum name_
 /* One of `values` (NULL ended, in text order); empty text is Required when `required`. */
 bool check_one_of(struct field_errors *errors, const struct path *path, struct str value,
                   const char *const *values, bool required);
+/* The same for what the API has a pointer for: absent is fine, empty text is a value like others.
+ */
+bool check_optional_one_of(struct field_errors *errors, const struct path *path,
+                           const struct val *value, const char *const *values);
+/* Whether an earlier object of the list has the same text under `member` (absent is empty). */
+bool list_repeats(const struct val *list, const struct val *item, const char *member);
 bool check_not_negative(struct field_errors *errors, const struct path *path,
                         const struct val *value);
 /* A port number 1..65535. */

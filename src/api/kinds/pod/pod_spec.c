@@ -243,7 +243,10 @@ static void pull_secrets_check(struct field_errors *errors, const struct path *p
         }
     }
     optional_name(errors, path, spec, "serviceAccountName", NAME_SUBDOMAIN);
-    optional_name(errors, path, spec, "runtimeClassName", NAME_SUBDOMAIN);
+    if (!val_absent(val_get(spec, "runtimeClassName"))) {
+        check_name(errors, AT(path, "runtimeClassName"), NAME_SUBDOMAIN,
+                   val_text(val_get(spec, "runtimeClassName")));
+    }
     optional_name(errors, path, spec, "priorityClassName", NAME_SUBDOMAIN);
     optional_name(errors, path, spec, "hostname", NAME_LABEL);
     optional_name(errors, path, spec, "subdomain", NAME_LABEL);
@@ -302,8 +305,9 @@ static void create_only_check(struct field_errors *errors, const struct path *pa
                               const struct val *spec)
 {
     static const char *const policies[] = {"PreemptLowerPriority", "Never", NULL};
-    check_one_of(errors, AT(path, "preemptionPolicy"), val_text(val_get(spec, "preemptionPolicy")),
-                 policies, false);
+    const struct val *policy = val_get(spec, "preemptionPolicy");
+    check_one_of(errors, AT(path, "preemptionPolicy"), val_text(policy), policies,
+                 !val_absent(policy));
     resource_list_check(errors, AT(AT(path, "overhead"), "limits"), val_get(spec, "overhead"));
     if (val_text(val_get(spec, "serviceAccountName")).n == 0 &&
         val_text(val_get(spec, "serviceAccount")).n > 0) {

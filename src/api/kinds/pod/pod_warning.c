@@ -4,6 +4,7 @@
  * Only looked for when somebody asked (ctx->warnings).
  */
 #include "api/kinds/pod/pod_spec.h"
+#include "api/kinds/storage/storage.h"
 #include "api/warning.h"
 
 static void env_warnings(struct api_context *ctx, const struct path *path, const struct val *list)
@@ -70,25 +71,15 @@ static void container_warnings(struct api_context *ctx, const struct path *path,
 static void volume_warnings(struct api_context *ctx, const struct path *path,
                             const struct val *volumes)
 {
-    static const char *const old[][2] = {
-        {"photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"},
-        {"gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"},
-        {"scaleIO", "deprecated in v1.16, non-functional in v1.22+"},
-        {"flocker", "deprecated in v1.22, non-functional in v1.25+"},
-        {"storageos", "deprecated in v1.22, non-functional in v1.25+"},
-        {"quobyte", "deprecated in v1.22, non-functional in v1.25+"},
-        {"glusterfs", "deprecated in v1.25, non-functional in v1.26+"},
-        {"cephfs", "deprecated in v1.28, non-functional in v1.31+"},
-        {"rbd", "deprecated in v1.28, non-functional in v1.31+"},
-    };
     uint32_t i = 0;
     VAL_EACH (volume, volumes) {
-        for (size_t o = 0; o < sizeof old / sizeof old[0]; o++) {
-            if (!val_absent(val_get_str(volume, str_of(old[o][0])))) {
-                api_warn(ctx, AT(AT_INDEX(path, i), old[o][0]), "%s", old[o][1]);
+        const struct path *at = AT_INDEX(path, i++);
+        VAL_EACH (source, volume) {
+            const char *text = volume_source_deprecation(source->key);
+            if (text != NULL && !val_absent(source)) {
+                api_warn(ctx, AT(at, str_dup_in(ctx->arena, source->key)), "%s", text);
             }
         }
-        i++;
     }
 }
 

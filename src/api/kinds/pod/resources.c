@@ -88,8 +88,7 @@ void resource_list_check(struct field_errors *errors, const struct path *path,
 {
     VAL_EACH (amount, list) {
         const struct path *at = AT_KEY(path, amount->key);
-        if (check_name(errors, at, NAME_LABEL_KEY, amount->key)) {
-            amount_check(errors, at, amount->key, amount);
-        }
+        container_resource_name_check(errors, at, amount->key);
+        amount_check(errors, at, amount->key, amount);
     }
 }

@@ -264,9 +264,7 @@ static void rules_check(struct field_errors *errors, const struct path *path,
         field_invalid_int(errors, AT(path, "stabilizationWindowSeconds"), val_int(window, 0),
                           "must be less than or equal to %d", WINDOW_MAX);
     }
-    if (!val_absent(select)) {
-        check_one_of(errors, AT(path, "selectPolicy"), val_text(select), selects, true);
-    }
+    check_optional_one_of(errors, AT(path, "selectPolicy"), select, selects);
     if (val_count(policies) == 0) {
         field_required(errors, AT(path, "policies"), "must specify at least one Policy");
     }

@@ -25,13 +25,7 @@ static void validate(struct api_context *ctx, const struct val *budget, struct f
         check_label_selector(errors, AT(path, "selector"), val_get(spec, "selector"));
     }
     const struct val *policy = val_get(spec, "unhealthyPodEvictionPolicy");
-    if (!val_absent(policy)) {
-        check_one_of(errors, AT(path, "unhealthyPodEvictionPolicy"), val_text(policy), policies,
-                     val_text(policy).n > 0);
-        if (val_text(policy).n == 0) {
-            field_not_supported(errors, AT(path, "unhealthyPodEvictionPolicy"), STR(""), policies);
-        }
-    }
+    check_optional_one_of(errors, AT(path, "unhealthyPodEvictionPolicy"), policy, policies);
     (void)ctx;
 }
 

@@ -200,7 +200,7 @@ static void validate(struct api_context *ctx, const struct val *range, struct fi
         const struct path *at = AT_INDEX(path, i++);
         struct str type = val_text(val_get(item, "type"));
         item_check(errors, at, item);
-        if (val_find(limits, "type", type) != item) {
+        if (list_repeats(limits, item, "type")) {
             field_duplicate(errors, AT(at, "type"), type);
         }
     }

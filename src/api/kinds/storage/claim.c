@@ -25,11 +25,9 @@ static void defaults(struct arena *arena, struct val *claim)
     default_text(arena, spec, "volumeMode", "Filesystem");
     default_resource_list(arena, val_path(spec, "resources.requests"));
     default_resource_list(arena, val_path(spec, "resources.limits"));
-    struct val *status = val_get(claim, "status");
-    if (!val_absent(status)) {
-        default_text(arena, status, "phase", "Pending");
-        default_resource_list(arena, val_get(status, "capacity"));
-    }
+    struct val *status = default_object(arena, claim, "status");
+    default_text(arena, status, "phase", "Pending");
+    default_resource_list(arena, val_get(status, "capacity"));
 }
 
 /* ---- data sources ---- */
@@ -274,8 +272,10 @@ static void size_update_check(struct field_errors *errors, const struct val *nex
     struct quantity now, was, real = {0};
     struct str now_text = val_text(val_get(val_path(next, "spec.resources.requests"), "storage"));
     struct str was_text = val_text(val_get(val_path(old, "spec.resources.requests"), "storage"));
-    if (!quantity_parse(now_text, &now) || !quantity_parse(was_text, &was) ||
-        quantity_cmp(now, was) >= 0) {
+    if (!quantity_parse(now_text, &now)) {
+        now = (struct quantity){0}; /* none is less than any */
+    }
+    if (!quantity_parse(was_text, &was) || quantity_cmp(now, was) >= 0) {
         return;
     }
     if (!quantity_parse(val_text(val_get(val_path(old, "status.capacity"), "storage")), &real)) {
@@ -369,7 +369,9 @@ static void validate_status_update(const struct val *next, struct field_errors *
     VAL_EACH (it, val_get(status, "allocatedResourceStatuses")) {
         const struct path *at = AT(path, "allocatedResourceStatuses");
         status_key_check(errors, at, it->key);
-        check_one_of(errors, at, val_text(it), states, true);
+        struct val present = *it;
+        present.type = VAL_STRING;
+        check_optional_one_of(errors, at, &present, states);
     }
 }
 

@@ -80,7 +80,7 @@ static void expression_check(struct field_errors *errors, const struct path *pat
         }
     }
     check_name(errors, AT(path, "key"), NAME_LABEL_KEY, key);
-    if (val_find(expressions, "key", key) != expression) {
+    if (list_repeats(expressions, expression, "key")) {
         field_duplicate(errors, AT(path, "key"), key);
     }
 }
@@ -129,11 +129,12 @@ static void topologies_check(struct field_errors *errors, const struct val *topo
         VAL_EACH (expression, expressions) {
             expression_check(errors, AT_INDEX(at, e++), expressions, expression);
         }
-        for (const struct val *it = topologies->child; it != term; it = it->next) {
-            if (same_term(it, term)) {
-                field_duplicate(errors, at, STR(""));
-                break;
-            }
+        bool repeated = val_count(expressions) == 0; /* the API takes it for a second one */
+        for (const struct val *it = topologies->child; it != term && !repeated; it = it->next) {
+            repeated = same_term(it, term);
+        }
+        if (repeated) {
+            field_duplicate(errors, at, STR(""));
         }
     }
 }
@@ -148,8 +149,8 @@ static void storage_validate(struct api_context *ctx, const struct val *class,
     parameters_check(errors, val_get(class, "parameters"), true);
     check_one_of(errors, AT(NULL, "reclaimPolicy"), val_text(val_get(class, "reclaimPolicy")),
                  reclaim, false);
-    check_one_of(errors, AT(NULL, "volumeBindingMode"),
-                 val_text(val_get(class, "volumeBindingMode")), modes, true);
+    check_optional_one_of(errors, AT(NULL, "volumeBindingMode"),
+                          val_get(class, "volumeBindingMode"), modes);
     (void)ctx;
 }
 

@@ -74,8 +74,8 @@ static void driver_validate(struct api_context *ctx, const struct val *driver,
     const struct path *path = AT(NULL, "spec");
     const struct val *period = val_get(spec, "nodeAllocatableUpdatePeriodSeconds");
     const struct val *in_secrets = val_get(spec, "serviceAccountTokenInSecrets");
-    check_one_of(errors, AT(path, "fsGroupPolicy"), val_text(val_get(spec, "fsGroupPolicy")),
-                 policies, false);
+    check_optional_one_of(errors, AT(path, "fsGroupPolicy"), val_get(spec, "fsGroupPolicy"),
+                          policies);
     tokens_check(errors, AT(path, "tokenRequests"), val_get(spec, "tokenRequests"));
     VAL_EACH (mode, val_get(spec, "volumeLifecycleModes")) {
         struct str name = val_text(mode);
@@ -215,7 +215,7 @@ static void node_validate(struct api_context *ctx, const struct val *node,
         const struct path *at = AT_INDEX(path, i++);
         struct str name = val_text(val_get(driver, "name"));
         driver_check(errors, at, driver);
-        if (val_find(drivers, "name", name) != driver) {
+        if (list_repeats(drivers, driver, "name")) {
             field_duplicate(errors, AT(at, "name"), name);
         }
     }
@@ -242,8 +242,7 @@ static void condition_check(struct field_errors *errors, const struct path *path
     if (val_text(val_get(condition, "message")).n > MESSAGE_MAX) {
         field_too_long(errors, AT(path, "message"), MESSAGE_MAX);
     }
-    check_one_of(errors, AT(path, "accessMode"), val_text(val_get(condition, "accessMode")), modes,
-                 false);
+    check_optional_one_of(errors, AT(path, "accessMode"), val_get(condition, "accessMode"), modes);
     volume_mode_check(errors, AT(path, "volumeMode"), val_get(condition, "volumeMode"));
 }
 
@@ -259,7 +258,7 @@ static void health_check(struct field_errors *errors, const struct val *list)
         const struct path *at = AT_INDEX(path, i++), *in = AT(at, "healthConditions");
         struct str name = val_text(val_get(health, "name"));
         const struct val *conditions = val_get(health, "healthConditions");
-        if (val_find(list, "name", name) != health) {
+        if (list_repeats(list, health, "name")) {
             field_duplicate(errors, at, name);
         }
         csi_driver_name_check(errors, AT(at, "name"), name);

@@ -7,6 +7,7 @@
 #include "api/quantity.h"
 #include "api/semantic.h"
 #include "api/volume_binding.h"
+#include "api/warning.h"
 #include "base/clock.h"
 
 /* In the order in which they are looked at: of two, the later one is too many. */
@@ -44,10 +45,7 @@ static void defaults(struct arena *arena, struct val *volume)
     if (!val_absent(path) && val_absent(val_get(path, "type"))) {
         default_put(path, STR("type"), val_new_text(arena, STR("")));
     }
-    struct val *status = val_get(volume, "status");
-    if (!val_absent(status)) {
-        default_text(arena, status, "phase", "Pending");
-    }
+    default_text(arena, default_object(arena, volume, "status"), "phase", "Pending");
 }
 
 static void note_transition(struct api_context *ctx, struct val *volume)
@@ -200,7 +198,7 @@ static void inlined_check(struct field_errors *errors, const struct path *path,
         field_forbidden(errors, AT(path, "persistentVolumeReclaimPolicy"),
                         "may only be Retain in the context of inline volumes");
     }
-    if (mode.n > 0 && !str_is(mode, "Filesystem")) {
+    if (!val_absent(val_get(spec, "volumeMode")) && !str_is(mode, "Filesystem")) {
         field_forbidden(errors, AT(path, "volumeMode"),
                         "may not specify volumeMode other than Filesystem in the context of inline "
                         "volumes");
@@ -244,7 +242,9 @@ void persistent_volume_spec_check(struct field_errors *errors, const struct path
         field_forbidden(errors, AT(path, "persistentVolumeReclaimPolicy"),
                         "may not be 'recycle' for a hostPath mount of '/'");
     }
-    attributes_check(errors, path, spec);
+    if (!inlined) {
+        attributes_check(errors, path, spec);
+    }
 }
 
 static void validate(struct api_context *ctx, const struct val *volume, struct field_errors *errors)
@@ -252,6 +252,59 @@ static void validate(struct api_context *ctx, const struct val *volume, struct f
     persistent_volume_spec_check(errors, AT(NULL, "spec"), val_get(volume, "spec"),
                                  val_name(volume), false);
     (void)ctx;
+}
+
+static void affinity_warn(struct api_context *ctx, const struct val *spec)
+{
+    const struct path *path = AT(AT(AT(NULL, "spec"), "nodeAffinity"), "required");
+    uint32_t t = 0;
+    VAL_EACH (term, val_path(spec, "nodeAffinity.required.nodeSelectorTerms")) {
+        const struct path *at =
+            AT(AT_INDEX(AT(path, "nodeSelectorTerms"), t++), "matchExpressions");
+        uint32_t e = 0;
+        VAL_EACH (expression, val_get(term, "matchExpressions")) {
+            const char *text = node_label_deprecation(val_text(val_get(expression, "key")));
+            if (text != NULL) {
+                api_warn(ctx, AT(AT_INDEX(at, e), "key"), "%s", text);
+            }
+            e++;
+        }
+    }
+}
+
+static void warn(struct api_context *ctx, const struct val *volume)
+{
+    static const char *const annotations[][2] = {
+        {"volume.beta.kubernetes.io/storage-class",
+         "deprecated since v1.8; use \"storageClassName\" attribute instead"},
+        {"volume.beta.kubernetes.io/mount-options",
+         "deprecated since v1.31; use \"mountOptions\" attribute instead"}};
+    const struct val *spec = val_get(volume, "spec");
+    for (int i = 0; i < 2; i++) {
+        struct str key = str_of(annotations[i][0]);
+        if (val_get_str(val_path(volume, "metadata.annotations"), key) != NULL) {
+            api_warn(ctx, AT_KEY(AT(AT(NULL, "metadata"), "annotations"), key), "%s",
+                     annotations[i][1]);
+        }
+    }
+    if (str_is(val_text(val_get(spec, "persistentVolumeReclaimPolicy")), "Recycle")) {
+        api_warn(ctx, AT(AT(NULL, "spec"), "persistentVolumeReclaimPolicy"),
+                 "Recycle is deprecated; volumes that are made on demand take its place");
+    }
+    affinity_warn(ctx, spec);
+    for (size_t i = 0; i < SOURCES; i++) {
+        const char *text = volume_source_deprecation(str_of(sources[i]));
+        if (text != NULL && !val_absent(val_get_str(spec, str_of(sources[i])))) {
+            api_warn(ctx, AT(AT(NULL, "spec"), sources[i]), "%s", text);
+        }
+    }
+}
+
+static void validate_create(struct api_context *ctx, const struct val *volume,
+                            struct field_errors *errors)
+{
+    warn(ctx, volume);
+    (void)errors;
 }
 
 /* Whether the source is the one it was; a secret for growing may be added to a CSI volume. */
@@ -281,6 +334,7 @@ static void validate_update(struct api_context *ctx, const struct val *next, con
     if (strcmp(ctx->subresource, "status") == 0) {
         return;
     }
+    warn(ctx, next);
     if (!source_is_kept(errors->arena, spec, was)) {
         field_forbidden(errors, AT(AT(NULL, "spec"), "persistentvolumesource"),
                         "spec.persistentvolumesource is immutable after creation");
@@ -323,6 +377,7 @@ const struct api_ops ops_persistent_volume = {
     .prepare_update = prepare_update,
     .defaults = defaults,
     .validate = validate,
+    .validate_create = validate_create,
     .validate_update = validate_update,
     .columns = columns,
     .unconditional_update = true,

@@ -295,12 +295,12 @@ static void azure_disk(struct field_errors *errors, const struct path *path,
         "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd", NULL};
     struct str kind = val_text(val_get(source, "kind"));
     struct str uri = val_text(val_get(source, "diskURI"));
-    check_one_of(errors, AT(path, "cachingMode"), val_text(val_get(source, "cachingMode")), caching,
-                 false);
-    check_one_of(errors, AT(path, "kind"), kind, kinds, false);
+    check_optional_one_of(errors, AT(path, "cachingMode"), val_get(source, "cachingMode"), caching);
+    check_optional_one_of(errors, AT(path, "kind"), val_get(source, "kind"), kinds);
     if (str_is(kind, "Managed") && !str_starts(uri, STR("/subscriptions/"))) {
         field_not_supported(errors, AT(path, "diskURI"), uri, managed);
-    } else if (kind.n > 0 && !str_is(kind, "Managed") && !str_starts(uri, STR("https://"))) {
+    } else if (!val_absent(val_get(source, "kind")) && !str_is(kind, "Managed") &&
+               !str_starts(uri, STR("https://"))) {
         field_not_supported(errors, AT(path, "diskURI"), uri, blob);
     }
     (void)persistent;
@@ -429,4 +429,25 @@ void volume_source_check(struct field_errors *errors, const struct path *path, c
         }
         return;
     }
+}
+
+const char *volume_source_deprecation(struct str name)
+{
+    static const char *const old[][2] = {
+        {"photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"},
+        {"gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"},
+        {"scaleIO", "deprecated in v1.16, non-functional in v1.22+"},
+        {"flocker", "deprecated in v1.22, non-functional in v1.25+"},
+        {"storageos", "deprecated in v1.22, non-functional in v1.25+"},
+        {"quobyte", "deprecated in v1.22, non-functional in v1.25+"},
+        {"glusterfs", "deprecated in v1.25, non-functional in v1.26+"},
+        {"cephfs", "deprecated in v1.28, non-functional in v1.31+"},
+        {"rbd", "deprecated in v1.28, non-functional in v1.31+"},
+    };
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
+        if (str_is(name, old[i][0])) {
+            return old[i][1];
+        }
+    }
+    return NULL;
 }

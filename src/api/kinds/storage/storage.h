@@ -8,6 +8,9 @@
 void volume_source_check(struct field_errors *errors, const struct path *path, const char *name,
                          const struct val *source, bool persistent);
 
+/* Since when an old source is not to be used; NULL for all others. */
+const char *volume_source_deprecation(struct str name);
+
 /* Spec of a PersistentVolume called `name`. `inlined`: written into a VolumeAttachment, where much
  * of it may not be. */
 void persistent_volume_spec_check(struct field_errors *errors, const struct path *path,

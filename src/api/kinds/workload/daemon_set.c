@@ -13,20 +13,6 @@
 static const char *const always_only[] = {"Always", NULL};
 static const char counter[] = "deprecated.daemonset.template.generation";
 
-static void defaults(struct arena *arena, struct val *set)
-{
-    struct val *spec = default_object(arena, set, "spec");
-    default_int(arena, spec, "revisionHistoryLimit", 10);
-    struct val *strategy = default_object(arena, spec, "updateStrategy");
-    default_text(arena, strategy, "type", "RollingUpdate");
-    if (str_is(val_text(val_get(strategy, "type")), "RollingUpdate")) {
-        struct val *rolling = default_object(arena, strategy, "rollingUpdate");
-        default_int(arena, rolling, "maxUnavailable", 1);
-        default_int(arena, rolling, "maxSurge", 0);
-    }
-    pod_template_default(arena, spec);
-}
-
 static int64_t template_generation(const struct val *set)
 {
     uint64_t value = 0;
@@ -41,6 +27,29 @@ static void put_template_generation(struct arena *arena, struct val *set, int64_
                  str_of(arena_printf(arena, "%lld", (long long)value)));
 }
 
+/* What a client leaves out it owns all the same, as with other defaults. */
+static void counter_default(struct arena *arena, struct val *set)
+{
+    if (template_generation(set) <= 0) {
+        put_template_generation(arena, set, 1);
+    }
+}
+
+static void defaults(struct arena *arena, struct val *set)
+{
+    struct val *spec = default_object(arena, set, "spec");
+    default_int(arena, spec, "revisionHistoryLimit", 10);
+    struct val *strategy = default_object(arena, spec, "updateStrategy");
+    default_text(arena, strategy, "type", "RollingUpdate");
+    if (str_is(val_text(val_get(strategy, "type")), "RollingUpdate")) {
+        struct val *rolling = default_object(arena, strategy, "rollingUpdate");
+        default_int(arena, rolling, "maxUnavailable", 1);
+        default_int(arena, rolling, "maxSurge", 0);
+    }
+    pod_template_default(arena, spec);
+    counter_default(arena, set);
+}
+
 static void prepare_create(struct api_context *ctx, struct val *set)
 {
     int64_t given = template_generation(set);
@@ -51,9 +60,7 @@ static void prepare_update(struct api_context *ctx, struct val *next, const stru
 {
     int64_t value = template_generation(old);
     bool changed = !semantic_equal(val_path(next, "spec.template"), val_path(old, "spec.template"));
-    if (strcmp(ctx->subresource, "status") != 0) {
-        put_template_generation(ctx->arena, next, changed ? value + 1 : value);
-    }
+    put_template_generation(ctx->arena, next, changed ? value + 1 : value);
 }
 
 static void rolling_check(struct field_errors *errors, const struct path *path,

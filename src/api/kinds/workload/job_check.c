@@ -264,7 +264,8 @@ static void policies_check(struct field_errors *errors, const struct path *path,
     struct str mode = val_text(val_get(spec, "completionMode"));
     struct str manager = val_text(val_get(spec, "managedBy"));
     bool policy = !val_absent(val_get(spec, "podFailurePolicy"));
-    check_one_of(errors, AT(path, "completionMode"), mode, modes, false);
+    check_optional_one_of(errors, AT(path, "completionMode"), val_get(spec, "completionMode"),
+                          modes);
     if (is_indexed(spec)) {
         indexed_check(errors, path, spec);
     } else if (mode.n == 0 || str_is(mode, "NonIndexed")) {
@@ -275,16 +276,18 @@ static void policies_check(struct field_errors *errors, const struct path *path,
         field_required(errors, AT(path, "backoffLimitPerIndex"),
                        "when maxFailedIndexes is specified");
     }
-    if (manager.n > 63) {
+    if (!val_absent(val_get(spec, "managedBy")) && manager.n == 0) {
+        field_required(errors, AT(path, "managedBy"), "");
+    } else if (manager.n > 63) {
         field_too_long(errors, AT(path, "managedBy"), 63);
     } else if (manager.n > 0 && !name_is(NAME_PREFIXED_KEY, manager)) {
         check_name(errors, AT(path, "managedBy"), NAME_PREFIXED_KEY, manager);
     }
     failure_policy_check(errors, path, spec);
     success_policy_check(errors, path, spec);
-    check_one_of(errors, AT(path, "podReplacementPolicy"),
-                 val_text(val_get(spec, "podReplacementPolicy")),
-                 policy ? failed_only : replacements, false);
+    check_optional_one_of(errors, AT(path, "podReplacementPolicy"),
+                          val_get(spec, "podReplacementPolicy"),
+                          policy ? failed_only : replacements);
 }
 
 static void template_check(struct field_errors *errors, const struct path *path,

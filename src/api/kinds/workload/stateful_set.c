@@ -19,7 +19,6 @@ static void claim_template_default(struct arena *arena, struct val *claim)
     default_put(claim, STR("kind"), val_new_text(arena, STR("PersistentVolumeClaim")));
     default_put(claim, STR("apiVersion"), val_new_text(arena, STR("v1")));
     ops_persistent_volume_claim.defaults(arena, claim);
-    default_text(arena, default_object(arena, claim, "status"), "phase", "Pending");
 }
 
 static void strategy_default(struct arena *arena, struct val *spec)
@@ -110,9 +109,12 @@ static void put_claim_volumes(struct arena *arena, struct val *pod_spec, const s
 {
     struct val *volumes = val_new(arena, VAL_ARRAY);
     VAL_EACH (claim, claims) {
+        if (val_find(volumes, "name", val_name(claim)) != NULL) {
+            continue;
+        }
         struct val *volume = val_append(volumes, val_new(arena, VAL_OBJECT));
         struct val *source = val_new(arena, VAL_OBJECT);
-        val_set_text(arena, volume, STR("name"), val_name(claim));
+        val_set_text(arena, volume, STR("name"), val_name(claim).n > 0 ? val_name(claim) : STR(""));
         val_set(volume, STR("persistentVolumeClaim"), source);
         val_set_text(arena, source, STR("claimName"), val_name(claim));
     }

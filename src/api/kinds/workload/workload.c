@@ -90,6 +90,8 @@ void workload_share_check(struct field_errors *errors, const struct path *path,
     if (val_is(value, VAL_STRING)) {
         uint64_t percent = 0;
         if (!name_is(NAME_PERCENT, text)) {
+            int64_t number = 0;
+            *ret_zero = !str_i64(text, &number) || number == 0;
             check_name(errors, path, NAME_PERCENT, text);
             return;
         }
@@ -217,7 +219,8 @@ void workload_collisions_check(struct field_errors *errors, const struct val *st
                                const struct val *old)
 {
     int64_t collisions = val_int(val_get(status, "collisionCount"), 0);
-    if (collisions < val_int(val_get(old, "collisionCount"), 0)) {
+    const struct val *was = val_get(old, "collisionCount");
+    if (!val_absent(was) && collisions < val_int(was, 0)) {
         field_invalid_int(errors, AT(AT(NULL, "status"), "collisionCount"), collisions,
                           "cannot be decremented");
     }
