@@ -59,8 +59,8 @@ struct http_server_ops {
     void (*on_abort)(void *ctx, struct http_exchange *exchange);
     /* The connection is gone, or was upgraded away: the last call with this ctx. May be NULL. */
     void (*on_end)(void *ctx);
-    /* Optional: the body of an answer that is given here to a request that breaks a limit (413, 431,
-     * 400), and its content type; else a sentence of plain text. */
+    /* Optional: the body of an answer that is given here to a request that breaks a limit (413,
+     * 431, 400), and its content type; else a sentence of plain text. */
     struct http_body *(*refusal)(void *ctx, int status, const char **ret_content_type);
     /* Optional: asked when the headers are there; true: on_request comes now, and the body in
      * pieces through on_body (`end` with the last one, which may be empty). */

@@ -27,14 +27,6 @@ static void put_template_generation(struct arena *arena, struct val *set, int64_
                  str_of(arena_printf(arena, "%lld", (long long)value)));
 }
 
-/* What a client leaves out it owns all the same, as with other defaults. */
-static void counter_default(struct arena *arena, struct val *set)
-{
-    if (template_generation(set) <= 0) {
-        put_template_generation(arena, set, 1);
-    }
-}
-
 static void defaults(struct arena *arena, struct val *set)
 {
     struct val *spec = default_object(arena, set, "spec");
@@ -47,7 +39,6 @@ static void defaults(struct arena *arena, struct val *set)
         default_int(arena, rolling, "maxSurge", 0);
     }
     pod_template_default(arena, spec);
-    counter_default(arena, set);
 }
 
 static void prepare_create(struct api_context *ctx, struct val *set)
