@@ -16,9 +16,10 @@ struct controllers_options {
     struct str ca_pem;            /* root CA publisher */
     const struct certificate *ca; /* signs certificates; NULL: none are signed. Both outlive us */
     const struct key *ca_key;
-    int64_t node_grace_ns;    /* 50 s */
-    int64_t node_period_ns;   /* 5 s */
-    int terminated_pod_limit; /* pod GC; 500 */
+    const struct key *token_key; /* signs tokens kept in Secrets; NULL: none are made */
+    int64_t node_grace_ns;       /* 50 s */
+    int64_t node_period_ns;      /* 5 s */
+    int terminated_pod_limit;    /* pod GC; 500 */
     /* a client for a controller's own identity, system:serviceaccount:kube-system:NAME (CIS 1.3.3)
      */
     struct client *(*client_for)(void *ctx, const char *controller);

@@ -24,6 +24,8 @@ const struct controller *const controllers_table[] = {
     &controller_service_account,
     &controller_root_ca,
     &controller_cluster_role,
+    &controller_account_tokens,
+    &controller_token_cleaner,
     &controller_claim_protection,
     &controller_volume_protection,
     &controller_class_protection,

@@ -20,6 +20,8 @@ extern const struct controller controller_daemonset;
 extern const struct controller controller_replicaset;
 extern const struct controller controller_replication;
 extern const struct controller controller_cluster_role;
+extern const struct controller controller_account_tokens;
+extern const struct controller controller_token_cleaner;
 extern const struct controller controller_claim_protection;
 extern const struct controller controller_volume_protection;
 extern const struct controller controller_class_protection;

@@ -258,6 +258,7 @@ static void controllers_start_task(struct task *task)
     struct controllers_options options = {.ca_pem = handoff_get_text(&p->handoff, "ca.crt"),
                                           .ca = p->ca,
                                           .ca_key = p->ca_key,
+                                          .token_key = p->token_key,
                                           .node_grace_ns = 50 * NS_PER_S,
                                           .node_period_ns = 5 * NS_PER_S,
                                           .terminated_pod_limit = 500,

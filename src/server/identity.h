@@ -25,6 +25,8 @@ struct identity_binding {
     struct str secret_name, secret_uid; /* empty: not bound to a secret */
     struct str node_name, node_uid;     /* of the pod, or bound to a node */
     bool bound_to_node;
+    bool legacy;                             /* kept in secret_name, whose uid does not matter */
+    unsigned char legacy_hash[32];           /* SHA-256 of the token */
     int64_t starts_wall_ns, expires_wall_ns; /* 0: always, never */
 };
 

@@ -3,10 +3,12 @@
 #include "server/authn/claims.h"
 
 #include "api/val.h"
+#include "pki/digest.h"
 #include "pki/jwt.h"
 #include "server/server_int.h"
 
 #define LEEWAY_NS (60 * NS_PER_S)
+static const char legacy_issuer[] = "kubernetes/serviceaccount";
 
 static bool audience_good(struct server *server, const struct val *claims,
                           const struct str *audiences, size_t count)
@@ -85,6 +87,61 @@ static struct identity *identity_of(const struct val *claims, const struct val *
     return identity;
 }
 
+/* A token kept in a Secret: for this server only, and as long as the Secret holds it. */
+static int legacy_verify(struct server *server, const struct val *claims, struct str token,
+                         const struct str *audiences, size_t count, struct identity **ret_identity,
+                         struct err *err)
+{
+    static const char prefix[] = "kubernetes.io/serviceaccount/";
+    static const char *const keys[] = {"namespace", "service-account.name", "service-account.uid",
+                                       "secret.name"};
+    struct str values[4];
+    bool ours = count == 0;
+    for (size_t i = 0; i < count; i++) {
+        ours = ours || str_eq(audiences[i], server->options.issuer);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        char key[64];
+        struct buf text = {.p = key, .n = 0, .cap = sizeof key};
+        buf_printf(&text, "%s%s", prefix, keys[i]);
+        values[i] = val_text(val_get_str(claims, buf_view(&text)));
+        ours = ours && values[i].n > 0;
+    }
+    if (!ours) {
+        return err_set(err, ERR_UNAUTHORIZED, "the token is not meant for this server");
+    }
+    struct identity *identity = identity_new_account(values[0], values[1], values[2]);
+    struct identity_binding *b = arena_new(&identity->arena, struct identity_binding);
+    b->account_ns = str_copy_in(&identity->arena, values[0]);
+    b->account_name = str_copy_in(&identity->arena, values[1]);
+    b->account_uid = str_copy_in(&identity->arena, values[2]);
+    b->secret_name = str_copy_in(&identity->arena, values[3]);
+    b->legacy = true;
+    token_hash(token, b->legacy_hash);
+    identity->binding = b;
+    *ret_identity = identity;
+    return 0;
+}
+
+static bool secret_holds(struct server *server, const struct identity_binding *b)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct buf token BUF_CLEANUP = BUF_INIT;
+    unsigned char hash[DIGEST_SIZE];
+    struct object *object =
+        cache_get(server->cache, server->known.secrets, b->account_ns, b->secret_name);
+    bool good =
+        object != NULL && !object->deleting &&
+        base64_decode(&token, val_text(val_path(object_decode(object, &arena), "data.token")));
+    object_unref(object);
+    if (good) {
+        token_hash(buf_view(&token), hash);
+        good = digest_equal(str_at((const char *)hash, sizeof hash),
+                            str_at((const char *)b->legacy_hash, sizeof b->legacy_hash));
+    }
+    return good;
+}
+
 int claims_verify(struct server *server, struct str token, const struct str *audiences,
                   size_t count, struct identity **ret_identity, struct err *err)
 {
@@ -100,6 +157,9 @@ int claims_verify(struct server *server, struct str token, const struct str *aud
         return err_set(err, ERR_UNAUTHORIZED, "the token's claims are malformed");
     }
     const struct val *kubernetes = val_get(claims, "kubernetes.io");
+    if (str_is(val_text(val_get(claims, "iss")), legacy_issuer)) {
+        return legacy_verify(server, claims, token, audiences, count, ret_identity, err);
+    }
     if (!str_eq(val_text(val_get(claims, "iss")), o->issuer) ||
         !audience_good(server, claims, audiences, count) ||
         val_text(val_get(kubernetes, "namespace")).n == 0 ||
@@ -155,6 +215,11 @@ int claims_check(struct server *server, const struct identity_binding *b, int64_
     if (!is_same(server, known->accounts, b->account_ns, b->account_name, b->account_uid,
                  now_wall_ns)) {
         return err_set(err, ERR_UNAUTHORIZED, "the token's service account is gone");
+    }
+    if (b->legacy) {
+        return secret_holds(server, b)
+                   ? 0
+                   : err_set(err, ERR_UNAUTHORIZED, "service account token has been invalidated");
     }
     if (b->pod_name.n > 0 &&
         !is_same(server, known->pods, b->account_ns, b->pod_name, b->pod_uid, now_wall_ns)) {

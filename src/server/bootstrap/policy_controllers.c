@@ -364,6 +364,7 @@ const struct policy_rule policy_own[] = {
     {"cox:controller:statefulset-controller", "apps", "statefulsets/status statefulsets/finalizers",
      "patch", NULL},
     {"cox:controller:statefulset-controller", "-", "persistentvolumeclaims", "patch", NULL},
+    {"cox:controller:tokens-controller", "-", "secrets", "delete get update", NULL},
     {"cox:kube-scheduler", "scheduling.k8s.io", "priorityclasses", "get list watch", NULL},
 };
 const size_t policy_own_count = sizeof policy_own / sizeof *policy_own;
