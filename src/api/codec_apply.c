@@ -27,7 +27,7 @@ static bool struct_member(struct applier *applier, struct codec_step *step, stru
                           const struct api_field **ret_field)
 {
     const struct api_field *field = schema_field(step->type, member->key);
-    bool goes = field != NULL && member->type == VAL_NULL && (field->flags & API_KEEP_NULL) == 0;
+    bool goes = field != NULL && member->type == VAL_NULL && (field->flags & API_NULLABLE) == 0;
     if (field == NULL && (step->type->flags & API_PRESERVE_UNKNOWN) == 0) {
         codec_complain(&applier->state, "unknown field", NULL);
         goes = true;

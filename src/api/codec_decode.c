@@ -180,7 +180,8 @@ static bool object_member(struct decoder *decoder, struct codec_step *step, stru
     if (!value(decoder, member, field, step->type == NULL && !step->nested)) {
         return false;
     }
-    if (member->type == VAL_NULL && field != NULL && (field->flags & API_KEEP_NULL) == 0) {
+    uint16_t keeps = step->type != NULL ? API_NULLABLE : API_KEEP_NULL;
+    if (member->type == VAL_NULL && field != NULL && (field->flags & keeps) == 0) {
         if (step->type != NULL) {
             keep = false;
         } else {

@@ -265,7 +265,7 @@ static void write_struct_member(struct codec_writer *writer, struct frame *frame
     if (writer->at_rest && writer->frames.count == 2 && is_revision(frame->type, field)) {
         return;
     }
-    if (v != NULL && v->type == VAL_NULL && (field->flags & API_KEEP_NULL) != 0) {
+    if (v != NULL && v->type == VAL_NULL && (field->flags & API_NULLABLE) != 0) {
         write_field_name(writer, frame, field);
         buf_addz(writer->out, "null");
         return;

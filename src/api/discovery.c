@@ -148,7 +148,7 @@ static void collect_resources(struct api_catalog catalog, struct str group, stru
     }
 }
 
-static void emit_verbs(struct emit *e, uint16_t verbs)
+static void emit_verbs(struct emit *e, uint16_t verbs, bool custom)
 {
     static const struct {
         uint16_t bit;
@@ -165,9 +165,12 @@ static void emit_verbs(struct emit *e, uint16_t verbs)
     };
     emit_key(e, "verbs");
     emit_open(e, '[');
+    /* Custom kinds have "create" behind "patch". */
+    static const uint8_t custom_order[] = {1, 2, 3, 4, 5, 0, 6, 7};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if ((verbs & names[i].bit) != 0) {
-            emit_text(e, names[i].name);
+        size_t at = custom ? custom_order[i] : i;
+        if ((verbs & names[at].bit) != 0) {
+            emit_text(e, names[at].name);
         }
     }
     emit_close(e, ']');
@@ -197,7 +200,7 @@ static void emit_resource(struct emit *e, const struct api_resource *resource)
     emit_kind(e, resource->group, resource->version, resource->kind);
     emit_member(e, "scope", resource->namespaced ? "Namespaced" : "Cluster");
     emit_member(e, "singularResource", resource->singular);
-    emit_verbs(e, resource->verbs);
+    emit_verbs(e, resource->verbs, resource->custom != NULL);
     if (has_any(resource->short_names)) {
         emit_texts(e, "shortNames", resource->short_names);
     }
@@ -214,7 +217,7 @@ static void emit_resource(struct emit *e, const struct api_resource *resource)
             emit_member(e, "subresource", sub->name);
             emit_kind(e, own ? resource->group : sub->group, own ? resource->version : sub->version,
                       sub->kind);
-            emit_verbs(e, sub->verbs);
+            emit_verbs(e, sub->verbs, false);
             emit_close(e, '}');
         }
         emit_close(e, ']');
@@ -386,7 +389,8 @@ static void emit_legacy(struct emit *e, const struct api_resource *resource,
         emit_member(e, "version", sub->version);
     }
     emit_member(e, "kind", sub != NULL ? sub->kind : resource->kind);
-    emit_verbs(e, sub != NULL ? sub->verbs : resource->verbs);
+    emit_verbs(e, sub != NULL ? sub->verbs : resource->verbs,
+               sub == NULL && resource->custom != NULL);
     if (sub == NULL && has_any(resource->short_names)) {
         emit_texts(e, "shortNames", resource->short_names);
     }

@@ -53,7 +53,8 @@ enum {
     API_PATCH_REPLACE = 1 << 8,    /* patch strategy replace */
     API_OBJECT = 1 << 9,           /* of structs: carries kind and apiVersion (its first fields) */
     API_LENIENT = 1 << 10,   /* a value of another type is kept untyped: validation judges it */
-    API_KEEP_NULL = 1 << 11, /* null is a value, not the same as absent */
+    API_KEEP_NULL = 1 << 11, /* null members of a list or map stay null */
+    API_NULLABLE = 1 << 12,  /* null is a value of the field, not the same as absent */
     API_DEFAULTED = 1 << 12, /* of structs: an empty one gets static defaults, also deeper */
 };
 

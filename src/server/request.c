@@ -269,6 +269,33 @@ static int check_kind(struct request *request, const struct val *value, struct s
                        STR_ARG(wanted));
 }
 
+/* Objects of custom kinds say what they are. */
+static int check_custom_kind(struct request *request, const struct val *value, const char *kind,
+                             struct failure *failure)
+{
+    struct arena *arena = &request->arena;
+    struct str has_kind = val_text(val_get(value, "kind"));
+    if (has_kind.n == 0) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "the object provided is unrecognized (must be of type %s): Object "
+                           "'Kind' is missing",
+                           kind);
+    }
+    if (val_text(val_get(value, "apiVersion")).n == 0) {
+        return failure_set(failure, arena, ERR_BAD_REQUEST,
+                           "the API version in the data () does not match the expected API "
+                           "version");
+    }
+    if (str_is(has_kind, kind)) {
+        return 0;
+    }
+    struct field_errors errors = {.arena = arena};
+    field_error_add(&errors, "FieldValueInvalid", STR("kind"),
+                    "Invalid value: \"%.*s\": must be %s", STR_ARG(has_kind), kind);
+    return failure_invalid(failure, arena, str_of(request->route.resource->group), has_kind,
+                           val_name(value), &errors);
+}
+
 int request_decode_kind(struct request *request, const struct api_struct *type, const char *group,
                         const char *version, const char *kind, struct val **ret_value,
                         struct failure *failure)
@@ -281,6 +308,13 @@ int request_decode_kind(struct request *request, const struct api_struct *type, 
     if (!val_is(value, VAL_OBJECT)) {
         return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
                            "the body of the request is no object");
+    }
+    const struct api_resource *resource = request->route.resource;
+    if (resource != NULL && resource->custom != NULL && type == resource->type) {
+        code = check_custom_kind(request, value, kind, failure);
+        if (code < 0) {
+            return code;
+        }
     }
     struct str wanted = api_version_text(&request->arena, group, version);
     code = check_kind(request, value, wanted, kind, failure);

@@ -29,6 +29,7 @@ struct custom {
     const struct custom_column *columns; /* after the name; as many as resource.column_count - 1 */
     /* scale: member paths, STR_NONE ended; NULL: not there */
     const struct str *spec_replicas, *status_replicas, *label_selector;
+    const char *scale_texts[2];          /* the first two as written */
     const struct str *const *selectable; /* member paths of resource.field_selectors */
     struct str schema_json;              /* as written, for OpenAPI */
     const struct api_struct *list_type;

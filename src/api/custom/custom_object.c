@@ -57,28 +57,35 @@ static const struct path *path_of(struct arena *arena, const struct str *members
     return path;
 }
 
+/* A path that leads to no whole number, or through something that is no object, is named as it was
+ * written. */
 static void check_replicas(struct field_errors *errors, const struct val *object,
-                           const struct str *members)
+                           const struct str *members, const char *text)
 {
-    const struct val *value = custom_path(object, members);
+    const struct val *value = object;
     int64_t number = 0;
+    for (; members != NULL && members->p != NULL && val_is(value, VAL_OBJECT); members++) {
+        value = val_get_str(value, *members);
+    }
     if (val_absent(value)) {
         return;
     }
-    bool good = value->type == VAL_NUMBER && str_i64(value->text, &number) && number >= 0 &&
-                number <= INT32_MAX;
-    if (!good) {
-        field_invalid_val(errors, path_of(errors->arena, members), value,
-                          number > INT32_MAX ? "should be less than or equal to 2147483647"
-                                             : "should be a non-negative integer");
+    bool whole = members != NULL && members->p == NULL && value->type == VAL_NUMBER &&
+                 str_i64(value->text, &number);
+    if (!whole || number < 0 || number > INT32_MAX) {
+        field_error_add(errors, "FieldValueInvalid", str_of(text), "Invalid value: %lld: %s",
+                        (long long)number,
+                        !whole       ? "should be a 64 bit integer"
+                        : number < 0 ? "should be a non-negative integer"
+                                     : "should be less than or equal to 2147483647");
     }
 }
 
 static void check_scale(struct field_errors *errors, const struct custom *custom,
                         const struct val *object)
 {
-    check_replicas(errors, object, custom->spec_replicas);
-    check_replicas(errors, object, custom->status_replicas);
+    check_replicas(errors, object, custom->spec_replicas, custom->scale_texts[0]);
+    check_replicas(errors, object, custom->status_replicas, custom->scale_texts[1]);
     const struct val *text =
         custom->label_selector != NULL ? custom_path(object, custom->label_selector) : NULL;
     struct selector selector;

@@ -187,7 +187,23 @@ static void set_columns(const struct making *making, struct api_resource *resour
     custom->columns = sources;
 }
 
-/* ".spec.replicas" as its members; NULL when it is empty. */
+/* ".spec.replicas" cut at its dots; NULL when it is empty. */
+static const struct str *dotted_path(const struct making *making, struct str text)
+{
+    size_t n = 0;
+    struct str rest = text.n > 0 && text.p[0] == '.' ? str_from(text, 1) : text;
+    if (rest.n == 0) {
+        return NULL;
+    }
+    rest = str_copy_in(making->arena, rest);
+    struct str *names = arena_array(making->arena, struct str, rest.n + 2);
+    while (rest.p != NULL) {
+        names[n++] = str_cut(rest, '.', &rest);
+    }
+    return names;
+}
+
+/* ".spec.color" as its members; NULL when it is empty. */
 static const struct str *member_path(const struct making *making, struct str text)
 {
     if (text.n == 0) {
@@ -208,10 +224,12 @@ static void set_subresources(const struct making *making, struct api_resource *r
     }
     if (!val_absent(scale)) {
         subs[count++] = (struct api_subresource){"scale", "autoscaling", "v1", "Scale", verbs};
-        custom->spec_replicas = member_path(making, val_text(val_get(scale, "specReplicasPath")));
+        custom->spec_replicas = dotted_path(making, val_text(val_get(scale, "specReplicasPath")));
+        custom->scale_texts[0] = copy(making, val_text(val_get(scale, "specReplicasPath")));
+        custom->scale_texts[1] = copy(making, val_text(val_get(scale, "statusReplicasPath")));
         custom->status_replicas =
-            member_path(making, val_text(val_get(scale, "statusReplicasPath")));
-        custom->label_selector = member_path(making, val_text(val_get(scale, "labelSelectorPath")));
+            dotted_path(making, val_text(val_get(scale, "statusReplicasPath")));
+        custom->label_selector = dotted_path(making, val_text(val_get(scale, "labelSelectorPath")));
     }
     resource->subresources = subs;
     resource->subresource_count = count;

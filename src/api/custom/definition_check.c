@@ -57,7 +57,9 @@ static void check_names(struct field_errors *errors, const struct path *path,
     } else {
         check_name(errors, AT(path, "plural"), NAME_LABEL_1035, plural);
     }
-    if (singular.n > 0) {
+    if (singular.n == 0) {
+        field_required(errors, AT(path, "singular"), "");
+    } else {
         check_name(errors, AT(path, "singular"), NAME_LABEL_1035, singular);
     }
     check_kind_name(errors, AT(path, "kind"), kind);
@@ -90,7 +92,6 @@ static void check_column(struct field_errors *errors, const struct path *path,
                                           "int32", "int64", "password",  NULL};
     struct str jsonpath = val_text(val_get(column, "jsonPath"));
     struct str format = val_text(val_get(column, "format"));
-    struct err err = ERR_INIT;
     if (val_text(val_get(column, "name")).n == 0) {
         field_required(errors, AT(path, "name"), "");
     }
@@ -111,24 +112,25 @@ static void check_column(struct field_errors *errors, const struct path *path,
                       "must be one of byte,date,date-time,double,float,int32,int64,password");
     }
     if (jsonpath.n == 0) {
-        field_required(errors, AT(path, "jsonPath"), "");
-    } else if (jsonpath_new(errors->arena, jsonpath, &err) == NULL) {
-        field_invalid(errors, AT(path, "jsonPath"), jsonpath, "is an invalid path: %s",
-                      err.message);
+        field_required(errors, AT(path, "JSONPath"), "");
+    } else if (jsonpath.p[0] != '.') {
+        field_invalid(errors, AT(path, "JSONPath"), jsonpath,
+                      "must be a simple json path starting with .");
     }
 }
 
-/* A path of names below one of the roots. */
+static bool is_below(struct str text, const char *root)
+{
+    size_t n = root != NULL ? strlen(root) : 0;
+    return n > 0 && text.n > n + 2 && text.p[0] == '.' && memcmp(text.p + 1, root, n) == 0 &&
+           text.p[n + 1] == '.';
+}
+
+/* A path below one of the roots. */
 static void check_member_path(struct field_errors *errors, const struct path *path, struct str text,
                               const char *first, const char *second)
 {
-    struct err err = ERR_INIT;
-    const struct str *members = jsonpath_members(errors->arena, text, &err);
-    bool below = members != NULL && members[0].p != NULL && members[1].p != NULL &&
-                 (str_is(members[0], first) || (second != NULL && str_is(members[0], second)));
-    if (members == NULL) {
-        field_invalid(errors, path, text, "is an invalid path: %s", err.message);
-    } else if (!below) {
+    if (!is_below(text, first) && !is_below(text, second)) {
         field_invalid(errors, path, text, "should be a json path under .%s%s%s", first,
                       second != NULL ? " or ." : "", second != NULL ? second : "");
     }
@@ -301,7 +303,11 @@ static void check_version(struct field_errors *errors, const struct path *path,
                           const struct val *version)
 {
     const struct val *warning = val_get(version, "deprecationWarning");
-    check_name(errors, AT(path, "name"), NAME_LABEL_1035, val_text(val_get(version, "name")));
+    struct str name = val_text(val_get(version, "name"));
+    bool good = check_name(errors, AT(path, "name"), NAME_LABEL_1035, name);
+    if (!good && path->index == 0) { /* the first one is "the" version, too */
+        field_invalid(errors, AT(AT(NULL, "spec"), "version"), name, "is no DNS-1035 label");
+    }
     if (warning == NULL) {
         return;
     }
@@ -351,63 +357,63 @@ static void check_versions(struct field_errors *errors, const struct path *spec,
 
 /* ---- conversion ---- */
 
-static void check_webhook(struct field_errors *errors, const struct path *path,
-                          const struct val *webhook)
+static void check_client(struct field_errors *errors, const struct path *path,
+                         const struct val *client)
 {
-    const struct val *client = val_get(webhook, "clientConfig");
-    const struct path *at = AT(path, "clientConfig");
     bool url = val_text(val_get(client, "url")).n > 0;
     bool service = !val_absent(val_get(client, "service"));
     if (val_absent(client)) {
-        field_required(errors, at, "required when strategy is set to Webhook");
+        field_required(errors, path, "required when strategy is set to Webhook");
     } else if (url == service) {
-        field_required(errors, at, "exactly one of url or service is required");
+        field_required(errors, path, "exactly one of url or service is required");
     } else if (url && !str_starts(val_text(val_get(client, "url")), STR("https://"))) {
-        field_invalid(errors, AT(at, "url"), val_text(val_get(client, "url")),
+        field_invalid(errors, AT(path, "url"), val_text(val_get(client, "url")),
                       "'https' is the only allowed URL scheme");
     } else if (service) {
         const struct val *names = val_get(client, "service");
         if (val_text(val_get(names, "name")).n == 0) {
-            field_required(errors, AT(AT(at, "service"), "name"), "service name is required");
+            field_required(errors, AT(AT(path, "service"), "name"), "service name is required");
         }
         if (val_text(val_get(names, "namespace")).n == 0) {
-            field_required(errors, AT(AT(at, "service"), "namespace"),
+            field_required(errors, AT(AT(path, "service"), "namespace"),
                            "service namespace is required");
         }
     }
+}
+
+/* The API speaks of the members of `webhook` as if they were the conversion's own. */
+static void check_conversion(struct field_errors *errors, const struct path *path,
+                             const struct val *conversion)
+{
+    static const char *const strategies[] = {"None", "Webhook", NULL};
+    static const char unset[] = "should not be set when strategy is not set to Webhook";
+    struct str strategy = val_text(val_get(conversion, "strategy"));
+    const struct val *webhook = val_get(conversion, "webhook");
+    const struct val *client = val_get(webhook, "clientConfig");
     const struct val *versions = val_get(webhook, "conversionReviewVersions");
+    const struct path *client_path = AT(path, "webhookClientConfig");
+    const struct path *versions_path = AT(path, "conversionReviewVersions");
+    check_one_of(errors, AT(path, "strategy"), strategy, strategies, true);
+    if (!str_is(strategy, "Webhook")) {
+        if (!val_absent(client)) {
+            field_forbidden(errors, client_path, "%s", unset);
+        }
+        if (val_count(versions) > 0) {
+            field_forbidden(errors, versions_path, "%s", unset);
+        }
+        return;
+    }
+    check_client(errors, client_path, client);
     bool known = false;
     VAL_EACH (it, versions) {
         known = known || str_is(it->text, "v1") || str_is(it->text, "v1beta1");
     }
     if (val_count(versions) == 0) {
-        field_required(errors, AT(path, "conversionReviewVersions"), "");
+        field_required(errors, versions_path, "");
     } else if (!known) {
-        field_invalid_val(errors, AT(path, "conversionReviewVersions"), versions,
+        field_invalid_val(errors, versions_path, versions,
                           "must include at least one of v1, v1beta1");
     }
-}
-
-static void check_conversion(struct field_errors *errors, const struct path *path,
-                             const struct val *conversion)
-{
-    static const char *const strategies[] = {"None", "Webhook", NULL};
-    struct str strategy = val_text(val_get(conversion, "strategy"));
-    const struct val *webhook = val_get(conversion, "webhook");
-    check_one_of(errors, AT(path, "strategy"), strategy, strategies, true);
-    if (!str_is(strategy, "Webhook")) {
-        if (!val_absent(webhook)) {
-            field_forbidden(errors, AT(path, "webhook"),
-                            "should not be set when strategy is not set to Webhook");
-        }
-        return;
-    }
-    if (val_absent(webhook)) {
-        field_required(errors, AT(AT(path, "webhook"), "clientConfig"),
-                       "required when strategy is set to Webhook");
-        return;
-    }
-    check_webhook(errors, AT(path, "webhook"), webhook);
 }
 
 /* ---- the whole ---- */
@@ -440,12 +446,16 @@ static void check_approval(struct field_errors *errors, const struct val *crd)
     }
 }
 
-static void check_stored(struct field_errors *errors, const struct val *crd)
+void definition_check_stored(struct field_errors *errors, const struct val *crd)
 {
     const struct path *path = AT(AT(NULL, "status"), "storedVersions");
     const struct val *stored = val_path(crd, "status.storedVersions");
     const struct val *versions = val_path(crd, "spec.versions");
     uint32_t i = 0;
+    if (val_count(stored) == 0) {
+        field_invalid_val(errors, path, stored, "must have at least one stored version");
+        return;
+    }
     VAL_EACH (it, stored) {
         if (val_find(versions, "name", it->text) == NULL) {
             field_invalid(errors, AT_INDEX(path, i), it->text,
@@ -492,6 +502,7 @@ void definition_check(struct field_errors *errors, const struct val *crd)
                       "spec.versions[*].schema instead");
     }
     check_approval(errors, crd);
+    definition_check_stored(errors, crd);
 }
 
 void definition_check_update(struct field_errors *errors, const struct val *next,
@@ -509,5 +520,4 @@ void definition_check_update(struct field_errors *errors, const struct val *next
         check_immutable(errors, AT(AT(path, "names"), "kind"), val_path(spec, "names.kind"),
                         val_path(was, "names.kind"));
     }
-    check_stored(errors, next);
 }

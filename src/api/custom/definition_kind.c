@@ -49,6 +49,7 @@ static void note_stored(struct arena *arena, struct val *crd)
         if (!there) {
             val_append(stored, val_new_text(arena, name));
         }
+        break; /* there is one only, or the definition is refused */
     }
 }
 
@@ -151,6 +152,9 @@ static void validate(struct api_context *ctx, const struct val *crd, struct fiel
 static void validate_update(struct api_context *ctx, const struct val *next, const struct val *old,
                             struct field_errors *errors)
 {
+    if (ctx->subresource[0] != '\0') { /* validate() is not asked */
+        definition_check_stored(errors, next);
+    }
     definition_check_update(errors, next, old);
 }
 

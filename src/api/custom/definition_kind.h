@@ -5,6 +5,8 @@
 void definition_check(struct field_errors *errors, const struct val *crd);
 void definition_check_update(struct field_errors *errors, const struct val *next,
                              const struct val *old);
+/* status.storedVersions against the versions of the spec. */
+void definition_check_stored(struct field_errors *errors, const struct val *crd);
 /* Groups that need an approval (*.k8s.io, *.kubernetes.io). */
 bool definition_is_protected(struct str group);
 

@@ -83,20 +83,32 @@ static bool is_uri(struct str text)
            (rest.p != NULL && scheme.n > 0 && isalpha((unsigned char)scheme.p[0]) && rest.n > 0);
 }
 
+static bool is_host_char(unsigned char c)
+{
+    return isalnum(c) || c >= 0x80 || (c != '\0' && strchr("$+<=>^`|~", c) != NULL);
+}
+
+/* One name: at most one dash, after its first character; several: labels, then letters only. */
 static bool is_hostname(struct str text)
 {
     struct str rest = text;
     if (text.n == 0 || text.n > 255) {
         return false;
     }
+    bool single = memchr(text.p, '.', text.n) == NULL;
     while (rest.p != NULL) {
         struct str label = str_cut(rest, '.', &rest);
-        if (label.n == 0 || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-') {
-            return rest.p == NULL && label.n == 0 && text.n > 1; /* a dot at the end */
+        bool last = rest.p == NULL && !single;
+        if (label.n == 0 || label.n > 63 || (last && label.n < 2) ||
+            !is_host_char((unsigned char)label.p[0]) ||
+            !is_host_char((unsigned char)label.p[label.n - 1])) {
+            return false;
         }
         for (size_t i = 0; i < label.n; i++) {
             unsigned char c = (unsigned char)label.p[i];
-            if (!isalnum(c) && c != '-' && c != '_' && c < 0x80) {
+            bool dash = c == '-' && !last && (!single || i == 1);
+            bool good = last ? isalpha(c) || c >= 0x80 : is_host_char(c);
+            if (!good && !dash) {
                 return false;
             }
         }
@@ -115,7 +127,7 @@ static bool is_email(struct str text)
         domain.n--;
     }
     return user.n > 0 && user.n <= 64 && domain.n > 0 && memchr(user.p, ' ', user.n) == NULL &&
-           is_hostname(domain);
+           memchr(domain.p, ' ', domain.n) == NULL;
 }
 
 static bool is_ipv4(struct str text)

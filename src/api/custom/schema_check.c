@@ -49,11 +49,20 @@ static void check_forbidden(struct field_errors *errors, const struct path *path
                         "uniqueItems cannot be set to true since the runtime complexity becomes "
                         "quadratic");
     }
+    if (has(schema, "$schema")) {
+        const struct path *root = path;
+        while (root != NULL && root->up != NULL &&
+               (root->name == NULL || strcmp(root->name, "openAPIV3Schema") != 0)) {
+            root = root->up;
+        }
+        field_invalid(errors, root, STR(""), "OpenAPIV3Schema 'schema' is not supported");
+    }
     struct str type = type_of(schema);
     if (str_is(type, "null")) {
         field_forbidden(errors, AT(path, "type"),
                         "type cannot be set to null, use nullable as an alternative");
-    } else if (type.n > 0) {
+    }
+    if (type.n > 0) {
         check_one_of(errors, AT(path, "type"), type, type_texts, false);
     }
     if (val_is(val_get(schema, "items"), VAL_ARRAY)) {
@@ -61,10 +70,8 @@ static void check_forbidden(struct field_errors *errors, const struct path *path
                         "items must be a schema object and not an array");
     }
     const struct val *additional = val_get(schema, "additionalProperties");
-    if (val_is(additional, VAL_FALSE)) {
-        field_forbidden(errors, AT(path, "additionalProperties"),
-                        "additionalProperties cannot be set to false");
-    } else if (val_is(additional, VAL_OBJECT) && has(schema, "properties")) {
+    if (has(schema, "properties") &&
+        (val_is(additional, VAL_OBJECT) || val_is(additional, VAL_FALSE))) {
         field_forbidden(errors, AT(path, "additionalProperties"),
                         "additionalProperties and properties are mutual exclusive");
     }
@@ -81,11 +88,6 @@ static void check_pattern(struct field_errors *errors, const struct path *path,
                       "must be a valid regular expression, but isn't: %s", err.message);
     }
     pattern_free(pattern);
-    const struct val *multiple = val_get(schema, "multipleOf");
-    if (!val_absent(multiple) &&
-        (multiple->text.n == 0 || multiple->text.p[0] == '-' || str_is(multiple->text, "0"))) {
-        field_invalid_val(errors, AT(path, "multipleOf"), multiple, "must be greater than 0");
-    }
 }
 
 /* ---- extensions ---- */
@@ -118,21 +120,21 @@ static bool is_required(const struct val *schema, struct str name)
 }
 
 static void check_key(struct field_errors *errors, const struct path *path, const struct val *items,
-                      const struct val *keys, const struct val *key, uint32_t index)
+                      const struct val *keys, const struct val *key)
 {
-    const struct path *at = AT_INDEX(AT(path, "x-kubernetes-list-map-keys"), index);
+    const struct path *at = AT(path, "x-kubernetes-list-map-keys");
     const struct val *property = val_get_str(val_get(items, "properties"), key->text);
     VAL_EACH (it, keys) {
         if (it == key) {
             break;
         }
         if (str_eq(it->text, key->text)) {
-            field_duplicate(errors, at, key->text);
+            field_invalid_val(errors, at, keys, "must not contain duplicate entries");
             return;
         }
     }
     if (property == NULL) {
-        field_invalid(errors, at, key->text, "entries must all be names of item properties");
+        field_invalid_val(errors, at, keys, "entries must all be names of item properties");
         return;
     }
     const struct path *inside = AT_KEY(AT(AT(path, "items"), "properties"), key->text);
@@ -167,9 +169,8 @@ static void check_list_map(struct field_errors *errors, const struct path *path,
     }
     need_type(errors, AT(path, "items"), items, "object",
               "must be object if parent array's x-kubernetes-list-type is map");
-    uint32_t i = 0;
-    VAL_EACH (key, keys) {
-        check_key(errors, path, items, keys, key, i++);
+    VAL_EACH (key, str_is(type_of(items), "object") ? keys : NULL) {
+        check_key(errors, path, items, keys, key);
     }
 }
 
@@ -238,10 +239,6 @@ static void check_extensions(struct field_errors *errors, const struct path *pat
                           val_get(schema, "x-kubernetes-preserve-unknown-fields"),
                           "must be true or undefined");
     }
-    if (is_set(schema, "x-kubernetes-int-or-string") && type_of(schema).n > 0) {
-        field_invalid(errors, AT(path, "type"), type_of(schema),
-                      "must be empty if x-kubernetes-int-or-string is true");
-    }
     if (is_set(schema, "x-kubernetes-embedded-resource")) {
         if (!has(schema, "properties") && !preserve) {
             field_required(errors, AT(path, "properties"),
@@ -263,67 +260,78 @@ static void check_extensions(struct field_errors *errors, const struct path *pat
 
 /* ---- restrictions: below allOf and its kin ---- */
 
+enum restriction { MAY_NOT, MAY_HAVE_TYPE, ANY_OF_MAY };
 static void check_restriction(struct field_errors *errors, const struct path *path,
                               const struct val *schema, const struct val *main,
-                              const struct path *main_path, bool may_have_type);
+                              const struct path *main_path, enum restriction kind);
 
-/* What is restricted must be said outside. */
+/* What the junctors of a whole object restrict must be said outside (`main`; NULL: nobody asks, as
+ * further inside). */
 static void check_completeness(struct field_errors *errors, const struct path *path,
                                const struct val *inner, const struct val *main,
                                const struct path *main_path)
 {
+    const struct val *additional = val_get(main, "additionalProperties");
     VAL_EACH (it, val_get(inner, "properties")) {
         const struct path *there = AT_KEY(AT(main_path, "properties"), it->key);
         const struct path *here = AT_KEY(AT(path, "properties"), it->key);
         const struct val *same = val_get_str(val_get(main, "properties"), it->key);
-        bool free_map = val_is(val_get(main, "additionalProperties"), VAL_OBJECT);
-        if (same == NULL && !free_map && !is_set(main, "x-kubernetes-embedded-resource")) {
+        same = same == NULL && val_is(additional, VAL_OBJECT) ? additional : same;
+        if (main != NULL && same == NULL) {
             field_required(errors, there,
                            arena_printf(errors->arena, "because it is defined in %s",
                                         str_dup_in(errors->arena, path_text(errors, here))));
-            continue;
         }
-        check_restriction(errors, here, it,
-                          same != NULL ? same : val_get(main, "additionalProperties"), there,
-                          is_set(same, "x-kubernetes-int-or-string"));
+        check_restriction(errors, here, it, same, there, MAY_NOT);
     }
     const struct val *items = val_get(inner, "items");
     if (val_is(items, VAL_OBJECT)) {
-        if (!val_is(val_get(main, "items"), VAL_OBJECT)) {
-            field_required(
-                errors, AT(main_path, "items"),
-                arena_printf(errors->arena, "because it is defined in %s",
-                             str_dup_in(errors->arena, path_text(errors, AT(path, "items")))));
-            return;
+        const struct val *same = val_get(main, "items");
+        if (main != NULL && !val_is(same, VAL_OBJECT)) {
+            const struct path *here = AT(path, "items");
+            field_required(errors, AT(main_path, "items"),
+                           arena_printf(errors->arena, "because it is defined in %s",
+                                        str_dup_in(errors->arena, path_text(errors, here))));
+            same = NULL;
         }
-        check_restriction(errors, AT(path, "items"), items, val_get(main, "items"),
-                          AT(main_path, "items"), false);
+        check_restriction(errors, AT(path, "items"), items, same, AT(main_path, "items"), MAY_NOT);
     }
+}
+
+/* "integer or string" may be said in full, as tools do: anyOf integer, string. */
+static bool says_either(const struct val *any_of)
+{
+    return val_count(any_of) == 2 && str_is(type_of(val_at(any_of, 0)), "integer") &&
+           str_is(type_of(val_at(any_of, 1)), "string");
 }
 
 static void check_junctors(struct field_errors *errors, const struct path *path,
                            const struct val *schema, const struct val *main,
-                           const struct path *main_path)
+                           const struct path *main_path, bool first)
 {
     static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
-    /* "integer or string" may be said in full, as tools do. */
-    bool either = is_set(main, "x-kubernetes-int-or-string");
+    bool either = first && is_set(schema, "x-kubernetes-int-or-string");
+    const struct val *all = val_at(val_get(schema, "allOf"), 0);
     for (int i = 0; i < 3; i++) {
         uint32_t index = 0;
-        VAL_EACH (it, val_get_str(schema, str_of(lists[i]))) {
+        const struct val *list = val_get_str(schema, str_of(lists[i]));
+        bool typed = either && i == 1 && says_either(list);
+        VAL_EACH (it, list) {
+            bool inner = either && i == 0 && it == all && says_either(val_get(it, "anyOf"));
+            enum restriction kind = typed ? MAY_HAVE_TYPE : inner ? ANY_OF_MAY : MAY_NOT;
             check_restriction(errors, AT_INDEX(AT(path, lists[i]), index++), it, main, main_path,
-                              either);
+                              kind);
         }
     }
     const struct val *not_of = val_get(schema, "not");
     if (val_is(not_of, VAL_OBJECT)) {
-        check_restriction(errors, AT(path, "not"), not_of, main, main_path, false);
+        check_restriction(errors, AT(path, "not"), not_of, main, main_path, MAY_NOT);
     }
 }
 
 static void check_restriction(struct field_errors *errors, const struct path *path,
                               const struct val *schema, const struct val *main,
-                              const struct path *main_path, bool may_have_type)
+                              const struct path *main_path, enum restriction kind)
 {
     static const char *const foreign[] = {"description", "title", "default"};
     static const char *const marks[] = {"nullable", "x-kubernetes-preserve-unknown-fields",
@@ -338,7 +346,7 @@ static void check_restriction(struct field_errors *errors, const struct path *pa
             field_forbidden(errors, AT(path, foreign[i]), "must be empty to be structural");
         }
     }
-    if (type_of(schema).n > 0 && !may_have_type) {
+    if (type_of(schema).n > 0 && kind != MAY_HAVE_TYPE) {
         field_forbidden(errors, AT(path, "type"), "must be empty to be structural");
     }
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
@@ -356,7 +364,9 @@ static void check_restriction(struct field_errors *errors, const struct path *pa
                         "must be undefined to be structural");
     }
     check_completeness(errors, path, schema, main, main_path);
-    check_junctors(errors, path, schema, main, main_path);
+    if (kind != ANY_OF_MAY) {
+        check_junctors(errors, path, schema, main, main_path, false);
+    }
 }
 
 /* ---- levels ---- */
@@ -410,7 +420,7 @@ static void check_inside(struct field_errors *errors, const struct path *path,
     VAL_EACH (it, val_get(schema, "properties")) {
         const struct path *at = AT_KEY(AT(path, "properties"), it->key);
         bool head = object && (str_is(it->key, "apiVersion") || str_is(it->key, "kind"));
-        if (object && str_is(it->key, "metadata")) {
+        if (level == LEVEL_ROOT && str_is(it->key, "metadata")) {
             check_metadata_level(errors, at, it);
         } else if (head && type_of(it).n > 0 && !str_is(type_of(it), "string")) {
             field_invalid(errors, AT(at, "type"), type_of(it), "must be string");
@@ -439,7 +449,7 @@ static void check_level(struct field_errors *errors, const struct path *path,
     check_extensions(errors, path, schema);
     check_type(errors, path, schema, level);
     check_inside(errors, path, schema, level);
-    check_junctors(errors, path, schema, schema, path);
+    check_junctors(errors, path, schema, level == LEVEL_ROOT ? schema : NULL, path, true);
 }
 
 void schema_check(struct field_errors *errors, const struct path *path, const struct val *schema)
@@ -478,6 +488,12 @@ void schema_check_defaults(struct field_errors *errors, const struct path *path,
         return;
     }
     if (value != NULL) {
+        static const char *const names[] = {"apiVersion", "kind"};
+        for (int i = 0; node->root && i < 2; i++) {
+            if (val_get_str(value, str_of(names[i])) == NULL) {
+                field_required(errors, AT(AT(path, "default"), names[i]), "");
+            }
+        }
         check_default(errors, path, value, node);
     }
     VAL_EACH (it, val_get(schema, "properties")) {

@@ -295,6 +295,8 @@ static void sum_up(struct structural *node)
             node->untyped = node->untyped || child->untyped;
         }
     }
+    /* Nulls of a map are dropped by the walk, those of a struct by the codec. */
+    node->untyped = node->untyped || (node->additional != NULL && !node->additional->nullable);
 }
 
 const struct structural *structural_new(struct structural_builder *builder,
@@ -389,6 +391,7 @@ void structural_describe(struct structural_builder *builder, const struct struct
         ret_field->flags |= API_PRESERVE_UNKNOWN;
     }
     ret_field->flags |= node->map_atomic ? API_MAP_ATOMIC : 0;
+    ret_field->flags |= node->nullable ? API_NULLABLE : 0;
 }
 
 const struct structural *structural_child(const struct structural *node, struct str name)
@@ -424,6 +427,19 @@ static void default_member(struct arena *arena, const struct structural *node, s
     }
 }
 
+/* additionalProperties: true lets members in, but says nothing of theirs: objects are pruned. */
+static void empty_objects(struct val *value)
+{
+    if (value->type == VAL_OBJECT) {
+        value->child = value->last = NULL;
+        value->count = 0;
+        return;
+    }
+    VAL_EACH (it, value) {
+        empty_objects(it);
+    }
+}
+
 void structural_default(struct arena *arena, const struct structural *node, struct val *value)
 {
     if (value->type == VAL_ARRAY && node->items != NULL) {
@@ -448,12 +464,18 @@ void structural_default(struct arena *arena, const struct structural *node, stru
     for (uint16_t i = 0; node->defaults && i < node->table.count; i++) {
         put_default(arena, node, value, &node->table.fields[i]);
     }
-    VAL_EACH (it, value) {
+    for (struct val *it = value->child, *next = NULL; it != NULL; it = next) {
         const struct api_field *field = schema_field(&node->table, it->key);
-        if (field == NULL) {
-            default_member(arena, node->additional, it);
-        } else if (node->children[field->index] != NULL) {
+        next = it->next;
+        if (field != NULL && node->children[field->index] != NULL) {
             default_member(arena, node->children[field->index], it);
+        } else if (field == NULL && it->type == VAL_NULL && node->additional != NULL &&
+                   !node->additional->nullable && node->additional->default_value == NULL) {
+            val_remove(value, it);
+        } else if (field == NULL && node->additional_free && !node->preserve) {
+            empty_objects(it); /* the schema names none of their members */
+        } else if (field == NULL) {
+            default_member(arena, node->additional, it);
         }
     }
 }

@@ -31,8 +31,9 @@ static bool is_integer(const struct val *v)
     double number = 0;
     int64_t whole = 0;
     return v->type == VAL_NUMBER &&
-           (str_i64(v->text, &whole) || (as_double(v, &number) && isfinite(number) &&
-                                         fabs(number) < 9.3e18 && floor(number) == number));
+           (str_i64(v->text, &whole) ||
+            (as_double(v, &number) && isfinite(number) && fabs(number) < 9223372036854775808.0 &&
+             floor(number) == number));
 }
 
 static bool has_type(const struct structural *node, const struct val *v)
@@ -84,6 +85,13 @@ static const char *where(struct field_errors *errors, const struct path *path)
     return str_dup_in(errors->arena, path_text(errors, path));
 }
 
+/* Some errors of the API name their place in the text only. */
+static void add_unplaced(struct field_errors *errors, const struct path *path, const char *what)
+{
+    field_error_add(errors, "FieldValueInvalid", STR("<nil>"), "Invalid value: \"\": %s%s", what,
+                    where(errors, path));
+}
+
 static bool check_type(struct field_errors *errors, const struct structural *node,
                        const struct path *path, const struct val *value)
 {
@@ -98,6 +106,9 @@ static bool check_type(struct field_errors *errors, const struct structural *nod
     add_val(errors, "FieldValueTypeInvalid", path, "Invalid value", value,
             "%s in body must be of type %s: \"%s\"", where(errors, path), wanted,
             found[value->type]);
+    if (node->type == STRUCTURAL_INTEGER && value->type == VAL_NUMBER) {
+        add_unplaced(errors, path, "Checked value must be of type integer in ");
+    }
     return false;
 }
 
@@ -120,17 +131,18 @@ static void check_number(struct field_errors *errors, const struct structural_ru
                 "%s in body should be greater than %s%.17g", where(errors, path),
                 rules->above ? "" : "or equal to ", rules->minimum);
     }
-    double times = rules->has_multiple ? number / rules->multiple_of : 0;
+    /* Whole numbers are divided as such, as the API does it. */
+    int64_t whole = 0;
+    double factor = str_i64(value->text, &whole) ? trunc(rules->multiple_of) : rules->multiple_of;
+    double times = rules->has_multiple && factor > 0 ? number / factor : 0.5;
     if (rules->has_multiple && floor(times) != times) {
         add_val(errors, "FieldValueInvalid", path, "Invalid value", value,
                 "%s in body should be a multiple of %.17g", where(errors, path),
                 rules->multiple_of);
     }
-    int64_t whole = 0;
     if (rules->format != NULL && strcmp(rules->format, "int32") == 0 &&
         (!str_i64(value->text, &whole) || whole != (int32_t)whole) && floor(number) == number) {
-        add_val(errors, "FieldValueInvalid", path, "Invalid value", value,
-                "Checked value must be of type integer with format int32");
+        add_unplaced(errors, path, "Checked value must be of type integer with format int32 in ");
     }
 }
 
@@ -181,7 +193,7 @@ static void check_text(struct field_errors *errors, const struct structural_rule
         check_pattern(errors, rules, path, value);
     }
     if (rules->format != NULL && !format_matches(rules->format, value->text)) {
-        add_val(errors, "FieldValueInvalid", path, "Invalid value", value,
+        add_val(errors, "FieldValueTypeInvalid", path, "Invalid value", value,
                 "%s in body must be of type %s: \"%.*s\"", where(errors, path), rules->format,
                 (int)(value->text.n > 256 ? 256 : value->text.n), value->text.p);
     }
@@ -473,6 +485,10 @@ static void check_list(struct field_errors *errors, const struct structural *nod
         if (node->items != NULL) {
             check(errors, node->items, AT_INDEX(path, i), it, before);
         }
+        if (node->list == API_LIST_MAP && it->type != VAL_OBJECT) {
+            add_val(errors, "FieldValueInvalid", AT_INDEX(path, i), "Invalid value", it,
+                    "must be an object for an array of list-type map");
+        }
         i++;
     }
 }
@@ -484,9 +500,18 @@ static void check_embedded(struct field_errors *errors, const struct path *path,
 {
     static const char *const names[] = {"apiVersion", "kind"};
     for (int i = 0; i < 2; i++) {
-        if (val_text(val_get_str(value, str_of(names[i]))).n == 0) {
+        const struct val *text = val_get_str(value, str_of(names[i]));
+        if (text == NULL) {
             field_required(errors, AT(path, names[i]), "must not be empty");
+        } else if (val_text(text).n == 0) {
+            field_invalid_val(errors, AT(path, names[i]), text, "must not be empty");
         }
+    }
+    struct str rest, version = val_text(val_get(value, "apiVersion"));
+    str_cut(version, '/', &rest);
+    if (str_contains(rest, STR("/"))) {
+        field_invalid(errors, AT(path, "apiVersion"), version,
+                      "unexpected GroupVersion string: %.*s", STR_ARG(version));
     }
     const struct val *metadata = val_get(value, "metadata");
     const struct path *inside = AT(path, "metadata");
@@ -505,7 +530,8 @@ static void check(struct field_errors *errors, const struct structural *node,
     if (old != NULL && val_equal(value, old)) {
         return;
     }
-    if (!check_type(errors, node, path, value) || value->type == VAL_NULL) {
+    check_type(errors, node, path, value);
+    if (value->type == VAL_NULL) {
         return;
     }
     if (rules != NULL) {

@@ -40,6 +40,7 @@ void definitions_free(struct definitions *definitions)
     if (definitions == NULL) {
         return;
     }
+    timer_stop(&definitions->retry);
     cursor_close(definitions->cursor);
     MAP_EACH (it, &definitions->records) {
         record_free(it->value);
@@ -242,11 +243,24 @@ void definitions_look(struct definitions *definitions, struct str name)
     }
 }
 
+static void follow_again(struct timer *timer)
+{
+    struct definitions *definitions = container_of(timer, struct definitions, retry);
+    struct err err = ERR_INIT;
+    cursor_close(definitions->cursor);
+    definitions->cursor = NULL;
+    if (definitions_start(definitions, &err) != 0) {
+        LOG_WARN("server", "the definitions of custom kinds are not followed", LOG_ERR(&err));
+        timer_start(definitions->server->home, timer, NS_PER_S, follow_again);
+    }
+}
+
 static void on_ready(void *ctx, struct cursor *cursor)
 {
     struct definitions *definitions = ctx;
     struct cache_event event;
-    while (cursor_next(cursor, &event, NULL) > 0) {
+    int got = 0;
+    while ((got = cursor_next(cursor, &event, NULL)) > 0) {
         struct object *object = object_ref(event.object);
         if (event.type == EVENT_DELETED) {
             forget(definitions, object->name);
@@ -254,6 +268,34 @@ static void on_ready(void *ctx, struct cursor *cursor)
             act(definitions, object);
         }
         object_unref(object);
+    }
+    if (got < 0) { /* more came at once than the ring holds: from the state again */
+        timer_start(definitions->server->home, &definitions->retry, 0, follow_again);
+    }
+}
+
+/* Records of what is not there any more: its end was missed. */
+static void forget_missing(struct definitions *definitions, const struct snapshot *snapshot)
+{
+    MAP_EACH (it, &definitions->records) {
+        struct object *object = snapshot_get(snapshot, STR_NONE, it->key);
+        struct record *record = it->value;
+        if (object == NULL || !str_is(object->uid, record->uid)) {
+            char *name MEM_CLEANUP = mem_dupz(record->name);
+            forget(definitions, str_of(name));
+        }
+        object_unref(object);
+    }
+}
+
+/* Names that were given out stay given out, whatever the order in which they are looked at. */
+static void note_names(struct definitions *definitions, const struct object *object)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct val *crd = object_decode(object, &arena);
+    struct record *record = record_of(definitions, crd);
+    if (record->accepted == NULL) {
+        record->accepted = val_copy(&record->arena, val_path(crd, "status.acceptedNames"));
     }
 }
 
@@ -263,13 +305,10 @@ int definitions_start(struct definitions *definitions, struct err *err)
     struct snapshot *snapshot = snapshot_take(server->cache, definitions->resource);
     struct snapshot_iter iter;
     const struct object *object;
+    forget_missing(definitions, snapshot);
     snapshot_iter_init(&iter, snapshot, STR_NONE, NULL, NULL, STR_NONE, STR_NONE);
     while ((object = snapshot_next(&iter)) != NULL) {
-        /* Names that were given out stay given out, whatever the order here. */
-        struct arena arena ARENA_CLEANUP = ARENA_INIT;
-        struct val *crd = object_decode(object, &arena);
-        struct record *record = record_of(definitions, crd);
-        record->accepted = val_copy(&record->arena, val_path(crd, "status.acceptedNames"));
+        note_names(definitions, object);
     }
     snapshot_iter_init(&iter, snapshot, STR_NONE, NULL, NULL, STR_NONE, STR_NONE);
     while ((object = snapshot_next(&iter)) != NULL) {

@@ -21,6 +21,7 @@ struct definitions {
     struct server *server;
     const struct api_resource *resource;
     struct cursor *cursor;
+    struct timer retry;
     struct map records; /* name -> struct record */
 };
 

@@ -208,10 +208,11 @@ static struct val *put_back(struct scaling *scaling, const struct val *old, cons
     struct val *next = val_copy(arena, old);
     struct val *meta = val_make_object(arena, next, STR("metadata"));
     struct str version = val_text(val_path(scale, "metadata.resourceVersion"));
-    val_set_text(arena, meta, STR("resourceVersion"), version);
-    if (version.n == 0) {
+    if (version.n > 0) {
+        val_set_text(arena, meta, STR("resourceVersion"), version);
+    } else if (change->resource->custom == NULL) {
         val_unset(meta, STR("resourceVersion"));
-    }
+    } /* custom kinds must name one, but here: the one that was read stays */
     const struct str *path = replicas_path(change->resource);
     struct val *replicas = val_new_int(arena, val_int(val_path(scale, "spec.replicas"), 0));
     if (!custom_path_set(arena, next, path, replicas)) {
@@ -251,7 +252,7 @@ static int plan(struct change *change, struct object *current, struct plan *ret_
         return code;
     }
     int64_t replicas = val_int(val_path(scale, "spec.replicas"), 0);
-    if (replicas < 0 || replicas > INT32_MAX) {
+    if (change->resource->custom == NULL && (replicas < 0 || replicas > INT32_MAX)) {
         return invalid(scaling, replicas, failure);
     }
     if (!str_eq(val_uid(scale), val_uid(now)) && val_uid(scale).n > 0) {
