@@ -152,6 +152,7 @@ struct api_resource {
     const char *const *categories;  /* NULL ended */
     bool namespaced;
     bool served; /* on by default */
+    bool patient; /* its updates may wait a moment, so that several share one sync */
     bool stored; /* false: virtual (TokenReview, SubjectAccessReview, Binding ...) */
     uint16_t verbs;
     uint16_t id; /* dense, stable in one process: index of registry tables and of the cache */

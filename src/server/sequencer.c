@@ -274,11 +274,22 @@ static void commit_batch(struct sequencer *sequencer)
     vec_clear(&sequencer->changes);
 }
 
+/* Under the lock: patient writes are patient no more. */
+static void rouse(struct sequencer *sequencer)
+{
+    for (struct list *link; (link = list_pop(&sequencer->patient)) != NULL;) {
+        list_append(&sequencer->writes, link);
+    }
+}
+
 static void take_writes(struct sequencer *sequencer, struct list *taken)
 {
     uint64_t bytes = 0;
     list_init(taken);
     pthread_mutex_lock(&sequencer->lock);
+    if (!list_empty(&sequencer->writes)) {
+        rouse(sequencer); /* there is a sync to share */
+    }
     for (int i = 0; i < BATCH_WRITES && bytes < BATCH_BYTES;) {
         struct list *link = list_pop(&sequencer->writes);
         if (link == NULL) {
@@ -361,9 +372,31 @@ void sequencer_submit(struct sequencer *sequencer, struct write *write)
     write->refused_by = NULL;
     list_init(&write->link);
     pthread_mutex_lock(&sequencer->lock);
-    list_append(&sequencer->writes, &write->link);
+    list_append(write->patient ? &sequencer->patient : &sequencer->writes, &write->link);
+    bool start = write->patient && !sequencer->patience_posted;
+    sequencer->patience_posted = sequencer->patience_posted || start;
+    pthread_mutex_unlock(&sequencer->lock);
+    if (start) {
+        loop_post(sequencer->loop, &sequencer->patience_task);
+    } else if (!write->patient) {
+        sequencer_wake(sequencer);
+    }
+}
+
+static void on_patience(struct timer *timer)
+{
+    struct sequencer *sequencer = container_of(timer, struct sequencer, patience);
+    pthread_mutex_lock(&sequencer->lock);
+    rouse(sequencer);
+    sequencer->patience_posted = false;
     pthread_mutex_unlock(&sequencer->lock);
     sequencer_wake(sequencer);
+}
+
+static void start_patience(struct task *task)
+{
+    struct sequencer *sequencer = container_of(task, struct sequencer, patience_task);
+    timer_start(sequencer->loop, &sequencer->patience, SEQUENCER_PATIENCE_NS, on_patience);
 }
 
 /* ---- start and end ---- */
@@ -383,11 +416,14 @@ int sequencer_new(struct loop *loop, struct store *store, struct cache *cache,
     sequencer->history_ns = 3600 * NS_PER_S;
     pthread_mutex_init(&sequencer->lock, NULL);
     list_init(&sequencer->writes);
+    list_init(&sequencer->patient);
     list_init(&sequencer->reads);
     list_init(&sequencer->backups);
     list_init(&sequencer->renewals);
     list_init(&sequencer->task.link);
     sequencer->task.run = step;
+    list_init(&sequencer->patience_task.link);
+    sequencer->patience_task.run = start_patience;
     int rc = sequencer_load(sequencer, err);
     rc = rc != 0 ? rc : store->ops->status(store, &sequencer->status, err);
     if (rc != 0) {
@@ -411,6 +447,7 @@ void sequencer_free(struct sequencer *sequencer)
         return;
     }
     timer_stop(&sequencer->upkeep);
+    timer_stop(&sequencer->patience);
     for (struct list *link; (link = list_pop(&sequencer->renewals)) != NULL;) {
         sequencer_renew_free(container_of(link, struct renew_job, link));
     }

@@ -11,6 +11,7 @@
 #include "store/store.h"
 
 enum { WRITE_COMPANIONS_MAX = 32 };
+#define SEQUENCER_PATIENCE_NS (25 * NS_PER_MS)
 enum write_kind { WRITE_CREATE, WRITE_UPDATE, WRITE_DELETE };
 
 /* An object that changes together with a write: both are committed in one batch, or neither. What
@@ -39,7 +40,8 @@ struct write { /* owned by the submitter until done runs */
                                    exist) */
     struct str expected_uid;    /* n 0: any */
     struct companion *companions; /* or NULL; at most WRITE_COMPANIONS_MAX */
-    struct loop *loop;            /* where done runs */
+    bool patient;      /* may wait SEQUENCER_PATIENCE_NS for others to share its sync with */
+    struct loop *loop; /* where done runs */
     void (*done)(struct write *write);
     /* results */
     struct companion *refused_by; /* the companion whose derive() refused; else NULL */

@@ -47,10 +47,13 @@ struct sequencer {
     /* queues: any thread, under the lock */
     pthread_mutex_t lock;
     struct list writes, reads, backups, renewals;
-    bool posted;
+    struct list patient; /* writes that wait for company */
+    bool posted, patience_posted;
     struct store_status status; /* last known */
     char failure[200];
     struct task task;
+    struct task patience_task; /* starts the timer, on the store's thread */
+    struct timer patience;
     /* the batch */
     uint64_t batch;
     struct overlay_slot overlay[OVERLAY_SLOTS];

@@ -30,6 +30,7 @@ and zero differ. Order of fields is the order on output. Words:
       singular S / short A B / categories C / verbs V... / subresource NAME [pkg.Kind] VERBS...
       storage pkg.Kind      another kind is what is stored
       select F...           fields allowed in field selectors
+      patient               updates may wait a moment, so that several share one sync
       deprecated TEXT       what every request to it is warned with
       ops NAME              its strategy is struct api_ops ops_NAME; generic without
       column "Name" TYPE FORMAT|- PRIORITY   of the server's tables, with a " text
@@ -72,6 +73,7 @@ class Resource:
         self.singular = self.kind.lower()
         self.short, self.categories, self.verbs, self.select = [], [], [], []
         self.subresources, self.columns = [], []
+        self.patient = False
         self.storage, self.ops, self.deprecated = None, "generic", None
 
 
@@ -229,6 +231,8 @@ def parse_words(rest):
 def parse_resource_line(resource, word, rest, text):
     if word in ("singular", "storage", "ops"):
         setattr(resource, word, rest[0])
+    elif word == "patient":
+        resource.patient = True
     elif word == "deprecated":
         resource.deprecated = " ".join(rest)
     elif word in ("short", "categories", "verbs", "select"):

@@ -270,7 +270,7 @@ class Tables:
                  f".singular = {quote(resource.singular)}, .short_names = {self.strings(resource.short)}, "
                  f".categories = {self.strings(resource.categories)}, "
                  f".namespaced = {str(resource.namespaced).lower()}, .served = {str(resource.served).lower()}, "
-                 f".stored = {str(not resource.virtual).lower()}, .verbs = {self.verbs(resource.verbs)}, "
+                 f".patient = {str(resource.patient).lower()}, .stored = {str(not resource.virtual).lower()}, .verbs = {self.verbs(resource.verbs)}, "
                  f".id = {i}, .type = &struct_{self.ids[resource.type]}, "
                  f".subresources = {f'subresources_{i}' if resource.subresources else 'NULL'}, "
                  f".subresource_count = {len(resource.subresources)}, "

@@ -165,6 +165,7 @@ static void submit(struct change *change, struct object *next)
         .ns = change->ns,
         .name = change->name,
         .companions = change->companions,
+        .patient = change->did == PLAN_UPDATE && change->resource->patient,
         .expected_revision = change->did == PLAN_CREATE ? 0 : change->current->revision,
         .loop = change->loop,
         .done = on_written,

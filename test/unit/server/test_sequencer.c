@@ -129,6 +129,47 @@ static void preconditions_hold_within_a_batch(void **state)
     drop(w, 9);
 }
 
+/* Renewals of leases: they wait for company, but not long, and go with whoever comes. */
+static void patient_writes_share_a_sync(void **state)
+{
+    struct write w[4];
+    submit(&w[0], WRITE_CREATE, "a", 1, 0);
+    settle();
+    for (int i = 1; i < 3; i++) {
+        w[i] = (struct write){.kind = WRITE_UPDATE,
+                              .resource = specimen_configmaps(),
+                              .ns = STR("default"),
+                              .name = STR("a"),
+                              .object = specimen_configmap(STR("default"), STR("a"), i + 1, 200),
+                              .patient = true,
+                              .loop = loop,
+                              .done = on_done};
+        sequencer_submit(sequencer, &w[i]);
+    }
+    loop_run_for(loop, SEQUENCER_PATIENCE_NS - NS_PER_MS);
+    assert_int_equal(answered, 1);
+    loop_run_for(loop, 2 * NS_PER_MS);
+    assert_int_equal(answered, 3);
+    assert_true(w[2].result->revision == 3);
+    drop(w, 3);
+    w[1].object = specimen_configmap(STR("default"), STR("a"), 7, 200);
+    sequencer_submit(sequencer, &w[1]);
+    settle();
+    assert_int_equal(answered, 3);
+    submit(&w[3], WRITE_CREATE, "b", 1, 0); /* takes it along, behind it */
+    settle();
+    assert_int_equal(answered, 5);
+    assert_true(w[3].result->revision == 4 && w[1].result->revision == 5);
+    object_unref(w[1].result);
+    object_unref(w[3].result);
+    loop_run_for(loop, 2 * SEQUENCER_PATIENCE_NS); /* the timer finds nothing */
+    w[1].object = specimen_configmap(STR("default"), STR("a"), 8, 200);
+    sequencer_submit(sequencer, &w[1]);
+    loop_run_for(loop, SEQUENCER_PATIENCE_NS + NS_PER_MS);
+    assert_int_equal(answered, 6);
+    object_unref(w[1].result);
+}
+
 static void a_uid_is_a_precondition(void **state)
 {
     struct write w[2];
@@ -286,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(preconditions_hold_within_a_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(patient_writes_share_a_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(a_uid_is_a_precondition, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_finds_what_was_acknowledged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_commit_is_seen_by_nobody, setup, teardown),
