@@ -81,12 +81,17 @@ static void capture(struct request *request, int status, const struct http_heade
 static void call(struct bench *b, const char *method, const char *path, const char *query,
                  struct str body)
 {
-    static const struct http_header headers[] = {{STR_NONE, STR_NONE}};
+    static const struct http_header json[] = {{STR_NONE, STR_NONE}};
+    static const struct http_header apply[] = {
+        {STR("content-type"), STR("application/apply-patch+yaml")}};
+    bool patches = strcmp(method, "PATCH") == 0;
+    const struct http_header *headers = patches ? apply : json;
     struct http_request http = {.method = str_of(method),
                                 .path = str_of(path),
                                 .query = str_of(query),
                                 .body = body,
                                 .headers = headers,
+                                .header_count = patches ? 1 : 0,
                                 .version = 2};
     http_call_start(b->server, b->loop, b->admin, &http, capture, b);
 }
@@ -143,6 +148,42 @@ static void bench_get(struct bench *b, uint64_t count)
     printf("  last status %d\n", b->status);
 }
 
+#define CONTAINER                                                                                  \
+    "{\"name\":\"app\",\"image\":\"registry/app:1\",\"ports\":[{\"containerPort\":8080}],"         \
+    "\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"B\",\"value\":\"2\"}],\"resources\":{"  \
+    "\"requests\":{\"cpu\":\"100m\",\"memory\":\"64Mi\"}},\"readinessProbe\":{\"httpGet\":{"       \
+    "\"path\":\"/ready\",\"port\":8080}}}"
+
+/* A Deployment applied unchanged: the same bytes (remembered), or others that say the same. */
+static void bench_apply(struct bench *b, uint64_t count, bool remembered)
+{
+    static const char path[] = "/apis/apps/v1/namespaces/default/deployments/bench";
+    static const char query[] = "fieldManager=bench";
+    struct buf body BUF_CLEANUP = BUF_INIT;
+    uint64_t before = b->done;
+    double began = 0;
+    for (uint64_t i = 0; i <= count; i++) {
+        buf_clear(&body);
+        buf_printf(&body, "{\"kind\":\"Deployment\",\"apiVersion\":\"apps/v1\",\"metadata\":{"
+                          "\"name\":\"bench\",\"labels\":{\"app\":\"bench\"}},\"spec\":{"
+                          "\"replicas\":3,\"selector\":{\"matchLabels\":{\"app\":\"bench\"}},"
+                          "\"template\":{\"metadata\":{\"labels\":{\"app\":\"bench\"}},\"spec\":{"
+                          "\"containers\":[" CONTAINER "]}}}}");
+        for (uint64_t j = 0; j < 16 && !remembered; j++) {
+            buf_char(&body, (i >> j & 1) != 0 ? ' ' : '\n');
+        }
+        call(b, "PATCH", path, query, buf_view(&body));
+        if (i == 0) {
+            wait_for(b, before + 1);
+            began = now_cpu();
+        }
+    }
+    wait_for(b, before + count + 1);
+    row(remembered ? "apply unchanged, same bytes" : "apply unchanged, other bytes",
+        now_cpu() - began, count);
+    printf("  last status %d\n", b->status);
+}
+
 /* 4 kB pods, straight into the cache's writer through the sequencer. */
 static void fill_pods(struct bench *b, uint64_t count)
 {
@@ -194,6 +235,8 @@ int main(int argc, char **argv)
     start(&b);
     bench_create(&b, 50000);
     bench_get(&b, 200000);
+    bench_apply(&b, 200000, true);
+    bench_apply(&b, 20000, false);
     fill_pods(&b, pods);
     bench_list(&b, "list all pods", NULL);
     bench_list(&b, "list, selector of none", "labelSelector=app%3Dnone");
