@@ -254,7 +254,9 @@ static bool document(struct decoder *decoder, const struct api_struct *type, str
     const struct api_field top = {
         .name = "", .type = API_TYPE_STRUCT, .shape = API_SHAPE_ONE, .type_struct = type};
     decoder->p = json_skip_space(decoder->p, decoder->end);
-    if (!value(decoder, root, &top, false)) {
+    bool opened = value(decoder, root, &top, false);
+    root->field = NULL; /* not the one above: it ends with this call */
+    if (!opened) {
         return false;
     }
     if (root->type == VAL_NULL) {
