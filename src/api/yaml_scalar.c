@@ -139,9 +139,11 @@ static void place_point(bool negative, const char *digits, int count, int expone
     *to = '\0';
 }
 
+enum { DIGITS_MAX = 40 };
+
 /* A floating number in the form JSON encoders give it: no needless zeros, plain between 1e-6 and
- * 1e21. All its digits stay, though a double has no more than 17. False when it is beyond a double.
- */
+ * 1e21. More digits stay than the 17 of a double, but not so many that the number would be too long
+ * to be read again as one. False when it is beyond a double. */
 static bool format_floating(const char *text, char ret_text[YAML_NUMBER_SIZE])
 {
     char digits[64];
@@ -155,7 +157,7 @@ static bool format_floating(const char *text, char ret_text[YAML_NUMBER_SIZE])
             continue;
         }
         bool leading = count == 0 && *text == '0';
-        if (!leading) {
+        if (!leading && count < DIGITS_MAX) {
             digits[count++] = *text;
         }
         exponent += point ? (leading ? -1 : 0) : (leading ? 0 : 1);
