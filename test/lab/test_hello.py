@@ -1,4 +1,5 @@
 """The main job: a Deployment of real containers behind a real Service, with the built-in client."""
+import concurrent.futures
 import os
 import re
 
@@ -64,6 +65,14 @@ def test_logs_and_exec(lab):
     assert lab.cox("logs", "deployment/hello").returncode == 0
     run = lab.cox("exec", "deployment/nosuch", "--", "true", check=False)
     assert run.returncode == 1 and 'deployments.apps "nosuch" not found' in run.stderr, run.stderr
+
+
+def test_many_execs_at_once(lab):
+    """More than an agent keeps connections idle, and programs that end at once: nothing of their output is lost."""
+    lab.cox("wait", "pod/asker", "--for", "condition=Ready")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        out = list(pool.map(lambda i: lab.cox("exec", "asker", "--", "echo", f"number {i}", check=False), range(64)))
+    assert [o.stdout for o in out] == [f"number {i}\n" for i in range(64)], [o.stderr for o in out if o.returncode]
 
 
 def test_tables(lab):
