@@ -54,17 +54,15 @@ struct naming {
     struct taken taken;
     const struct val *wanted;
     struct val *accepted;
-    const char *reason; /* of the first conflict; NULL: none */
+    const char *reason; /* of the last conflict; NULL: none */
     const char *message;
 };
 
 static void conflict(struct naming *naming, const char *reason, struct str text)
 {
-    if (naming->reason == NULL) {
-        naming->reason = reason;
-        naming->message =
-            arena_printf(naming->taken.arena, "\"%.*s\" is already in use", STR_ARG(text));
-    }
+    naming->reason = reason;
+    naming->message =
+        arena_printf(naming->taken.arena, "\"%.*s\" is already in use", STR_ARG(text));
 }
 
 static void give(struct naming *naming, const char *member, bool kind, const char *reason)
