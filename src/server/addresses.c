@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/names.h"
+#include "server/address_objects.h"
 #include "server/server_int.h"
 
 enum { RESERVED_BAND_MIN = 16, RESERVED_BAND_MAX = 256 };
@@ -15,7 +16,7 @@ struct addresses {
     struct map owners;   /* key -> "NS/NAME/UID", heap */
     uint32_t base, size; /* of the IPv4 range */
     uint16_t port_first, port_last;
-    struct cursor *cursor;
+    struct cursor *cursor, *objects; /* of Services, and of IPAddresses */
 };
 
 int addresses_new(struct server *server, struct addresses **ret_addresses, struct err *err)
@@ -49,6 +50,9 @@ void addresses_free(struct addresses *addresses)
     if (addresses->cursor != NULL) {
         cursor_close(addresses->cursor);
     }
+    if (addresses->objects != NULL) {
+        cursor_close(addresses->objects);
+    }
     MAP_EACH (it, &addresses->owners) {
         free(it->value);
     }
@@ -77,15 +81,34 @@ static char *owner_text(const struct owner *owner)
                       STR_ARG(owner->uid));
 }
 
+static struct owner owner_parse(struct str text)
+{
+    struct owner owner = {0};
+    owner.ns = str_cut(text, '/', &owner.name);
+    owner.name = str_cut(owner.name, '/', &owner.uid);
+    return owner;
+}
+
+bool addresses_owner(struct addresses *addresses, struct arena *arena, struct str key,
+                     struct owner *ret_owner)
+{
+    pthread_mutex_lock(&addresses->mutex);
+    const char *has = map_get(&addresses->owners, key);
+    bool found = has != NULL && has[0] != '+';
+    if (found) {
+        *ret_owner = owner_parse(str_copy_in(arena, str_of(has)));
+    }
+    pthread_mutex_unlock(&addresses->mutex);
+    return found;
+}
+
 /* Whether the Service that owns something still exists. */
 static bool is_alive(struct addresses *addresses, const char *text)
 {
-    struct str name = STR_NONE, uid = STR_NONE;
-    struct str ns = str_cut(str_of(text), '/', &name);
-    name = str_cut(name, '/', &uid);
-    struct object *object =
-        cache_get(addresses->server->cache, addresses->server->known.services, ns, name);
-    bool alive = object != NULL && str_eq(object->uid, uid);
+    struct owner owner = owner_parse(str_of(text));
+    struct object *object = cache_get(addresses->server->cache, addresses->server->known.services,
+                                      owner.ns, owner.name);
+    bool alive = object != NULL && str_eq(object->uid, owner.uid);
     object_unref(object);
     return alive;
 }
@@ -109,6 +132,14 @@ static bool claim(struct addresses *addresses, struct str key, const struct owne
     return true;
 }
 
+/* What a Service has already stays its own, whatever came to be beside it. */
+static bool claim_ip(struct addresses *addresses, struct str key, const struct owner *owner)
+{
+    return (map_get(&addresses->owners, key) != NULL ||
+            !address_object_is_foreign(addresses->server, key)) &&
+           claim(addresses, key, owner, true);
+}
+
 static void note(struct change *change, struct str key)
 {
     struct reservation *r = arena_new(&change->arena, struct reservation);
@@ -123,7 +154,8 @@ static bool try_ip(struct addresses *addresses, struct change *change, const str
 {
     char text[24];
     struct str key = ip_text(addresses->base + offset, text);
-    if (!claim(addresses, key, owner, takeover)) {
+    if (address_object_is_foreign(addresses->server, key) ||
+        !claim(addresses, key, owner, takeover)) {
         return false;
     }
     note(change, key);
@@ -173,7 +205,7 @@ int addresses_take_ip(struct addresses *addresses, struct change *change, const 
         uint32_t offset = address - addresses->base;
         if (address == 0 || offset == 0 || offset >= addresses->size - 1) {
             code = ERR_INVALID;
-        } else if (!claim(addresses, text, owner, true)) {
+        } else if (!claim_ip(addresses, text, owner)) {
             code = ERR_EXISTS;
         } else {
             note(change, text);
@@ -275,9 +307,16 @@ struct follow {
 static void keep(void *ctx, struct str key)
 {
     struct follow *follow = ctx;
-    if (map_get(&follow->addresses->owners, key) == NULL) {
-        map_set(&follow->addresses->owners, key, owner_text(&follow->owner));
+    char *has = map_get(&follow->addresses->owners, key);
+    char *text = owner_text(&follow->owner);
+    if (has == NULL) {
+        map_set(&follow->addresses->owners, key, text);
+        return;
     }
+    if (has[0] == '+' && str_is(str_of(has + 1), text)) { /* seen before its writer was told */
+        memmove(has, has + 1, strlen(has));
+    }
+    free(text);
 }
 
 static void mark_stays(void *ctx, struct str key)
@@ -307,24 +346,44 @@ static struct owner owner_of(const struct object *object)
     return (struct owner){object->ns, object->name, object->uid};
 }
 
+static void settle_key(void *ctx, struct str key)
+{
+    struct addresses *addresses = ctx;
+    if (memchr(key.p, '.', key.n) != NULL) {
+        address_object_settle(addresses->server, key);
+    }
+}
+
+/* The IPAddresses of what came and what went. */
+static void settle_objects(struct addresses *addresses, const struct val *now,
+                           const struct val *old)
+{
+    const struct val *has = val_path(now, "spec.clusterIPs");
+    const struct val *had = val_path(old, "spec.clusterIPs");
+    if (has != NULL && had != NULL && val_equal(has, had)) {
+        return;
+    }
+    each_key(now, settle_key, addresses);
+    each_key(old, settle_key, addresses);
+}
+
 static void follow_event(struct addresses *addresses, const struct cache_event *event)
 {
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
     struct follow follow = {.addresses = addresses, .owner = owner_of(event->object)};
     struct release r = {.follow = &follow};
+    struct object *before =
+        event->previous == NULL && event->type == EVENT_DELETED ? event->object : event->previous;
+    const struct val *now =
+        event->type != EVENT_DELETED ? object_decode(event->object, &arena) : NULL;
+    const struct val *old = before != NULL ? object_decode(before, &arena) : NULL;
     pthread_mutex_lock(&addresses->mutex);
-    if (event->type != EVENT_DELETED) {
-        const struct val *service = object_decode(event->object, &arena);
-        each_key(service, mark_stays, &r.stays);
-        each_key(service, keep, &follow); /* written by others than admission, too */
-    }
-    if (event->previous != NULL) {
-        each_key(object_decode(event->previous, &arena), release, &r);
-    } else if (event->type == EVENT_DELETED) {
-        each_key(object_decode(event->object, &arena), release, &r);
-    }
+    each_key(now, mark_stays, &r.stays);
+    each_key(now, keep, &follow); /* written by others than admission, too */
+    each_key(old, release, &r);
     pthread_mutex_unlock(&addresses->mutex);
     map_done(&r.stays);
+    settle_objects(addresses, now, old);
 }
 
 static void on_ready(void *ctx, struct cursor *cursor)
@@ -334,6 +393,44 @@ static void on_ready(void *ctx, struct cursor *cursor)
     while (cursor_next(cursor, &event, NULL) > 0) {
         follow_event(addresses, &event);
     }
+}
+
+/* An IPAddress that somebody deletes while its Service is there comes back. */
+static void on_objects(void *ctx, struct cursor *cursor)
+{
+    struct addresses *addresses = ctx;
+    struct cache_event event;
+    while (cursor_next(cursor, &event, NULL) > 0) {
+        if (event.type == EVENT_DELETED) {
+            address_object_settle(addresses->server, event.object->name);
+        }
+    }
+}
+
+static int start_objects(struct addresses *addresses, struct err *err)
+{
+    struct server *server = addresses->server;
+    const struct api_resource *resource = server->known.ip_addresses;
+    if (resource == NULL) {
+        return 0;
+    }
+    uint64_t revision = cache_revision(server->cache);
+    address_objects_sweep(server);
+    MAP_EACH (it, &addresses->owners) {
+        if (memchr(it->key.p, '.', it->key.n) != NULL) {
+            struct object *object = cache_get(server->cache, resource, STR_NONE, it->key);
+            if (object == NULL) {
+                address_object_settle(server, it->key);
+            }
+            object_unref(object);
+        }
+    }
+    int code = cursor_open(server->cache, resource, revision, server->home, on_objects, addresses,
+                           &addresses->objects, err);
+    if (code == 0) {
+        on_objects(addresses, addresses->objects);
+    }
+    return code;
 }
 
 int addresses_start(struct addresses *addresses, struct err *err)
@@ -358,6 +455,7 @@ int addresses_start(struct addresses *addresses, struct err *err)
     snapshot_release(snapshot);
     if (code == 0) {
         on_ready(addresses, addresses->cursor);
+        code = start_objects(addresses, err);
     }
     return code;
 }

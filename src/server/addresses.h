@@ -24,6 +24,9 @@ struct reservation { /* of one change; in its arena */
 struct owner {
     struct str ns, name, uid;
 };
+/* Whose it is, when its Service is committed. */
+bool addresses_owner(struct addresses *addresses, struct arena *arena, struct str key,
+                     struct owner *ret_owner);
 /* Reserves this one, or (text n 0) a free one. 0; ERR_EXISTS: somebody has it; ERR_INVALID: out of
  * range; ERR_INTERNAL: none free. */
 int addresses_take_ip(struct addresses *addresses, struct change *change, const struct owner *owner,

@@ -33,6 +33,7 @@ static void find_known(struct known_resources *k)
         .pods = known("", "v1", "pods"),
         .nodes = known("", "v1", "nodes"),
         .services = known("", "v1", "services"),
+        .ip_addresses = known("networking.k8s.io", "v1", "ipaddresses"),
         .accounts = known("", "v1", "serviceaccounts"),
         .secrets = known("", "v1", "secrets"),
         .events = known("", "v1", "events"),

@@ -28,7 +28,7 @@ struct known_resources {
         *cluster_role_bindings, *priority_classes, *runtime_classes, *storage_classes, *claims,
         *limit_ranges, *quotas, *budgets, *volumes, *signing_requests, *trust_bundles,
         *pod_certificates, *ingresses, *ingress_classes, *pod_groups, *device_claims,
-        *device_templates;
+        *device_templates, *ip_addresses;
 };
 
 struct endpoint {

@@ -1,5 +1,6 @@
 /* cluster.c: namespaces, priority classes, the Service kubernetes and its endpoints. */
 #include "api/volume_binding.h"
+#include "server/address_objects.h"
 #include "server/addresses.h"
 #include "server/bootstrap/bootstrap.h"
 #include "server/server_int.h"
@@ -66,6 +67,13 @@ static void add_service(struct bootstrap_list *list)
     struct val *labels = val_make_object(arena, val_get(service->value, "metadata"), STR("labels"));
     val_set_text(arena, labels, STR("component"), STR("apiserver"));
     val_set_text(arena, labels, STR("provider"), STR("kubernetes"));
+    if (server->known.ip_addresses != NULL) {
+        struct bootstrap_object *address =
+            bootstrap_add(list, server->known.ip_addresses, STR_NONE, ip);
+        bootstrap_add_json(list, address,
+                           address_object_text(arena, STR("default"), STR("kubernetes")));
+        address_object_label(arena, val_get(address->value, "metadata"));
+    }
 }
 
 static void add_endpoints(struct bootstrap_list *list)

@@ -145,5 +145,4 @@ const struct api_ops ops_device_taint_rule = {
     .columns = rule_columns,
     .generation = true,
     .metadata_fixed_in_status = true,
-    .returns_deleted = true,
 };

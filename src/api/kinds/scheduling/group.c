@@ -356,6 +356,7 @@ const struct api_ops ops_pod_group = {
     .validate_update = group_validate_update,
     .columns = group_columns,
     .metadata_fixed_in_status = true,
+    .returns_deleted = true,
 };
 
 const struct api_ops ops_workload = {
