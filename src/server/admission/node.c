@@ -95,16 +95,86 @@ static int check_node(struct admission *a, struct failure *failure)
     return 0;
 }
 
-static bool refers_to_anything(const struct val *pod)
+/* ---- mirror pods: they may refer to nothing of the API, or a node could read it through them ----
+ */
+
+static bool env_refers(const struct val *container)
 {
-    VAL_EACH (volume, val_path(pod, "spec.volumes")) {
-        if (val_get(volume, "secret") != NULL || val_get(volume, "configMap") != NULL ||
-            val_get(volume, "projected") != NULL ||
-            val_get(volume, "persistentVolumeClaim") != NULL) {
+    VAL_EACH (env, val_get(container, "env")) {
+        const struct val *from = val_get(env, "valueFrom");
+        if (val_get(from, "secretKeyRef") != NULL || val_get(from, "configMapKeyRef") != NULL) {
             return true;
         }
     }
-    return val_text(val_path(pod, "spec.serviceAccountName")).n > 0;
+    return val_count(val_get(container, "envFrom")) > 0;
+}
+
+/* All volume types but those that hold nothing of the API. */
+static bool volume_refers(const struct val *volume)
+{
+    static const char *const plain[] = {"name", "hostPath", "emptyDir", "downwardAPI", "image"};
+    VAL_EACH (it, volume) {
+        bool harmless = false;
+        for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+            harmless = harmless || str_is(it->key, plain[i]);
+        }
+        if (!harmless && !val_absent(it)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *reference_of(const struct val *pod)
+{
+    static const char *const lists[] = {"spec.initContainers", "spec.containers",
+                                        "spec.ephemeralContainers"};
+    if (val_text(val_path(pod, "spec.serviceAccountName")).n > 0) {
+        return "serviceaccounts";
+    }
+    if (val_count(val_path(pod, "spec.imagePullSecrets")) > 0) {
+        return "secrets";
+    }
+    if (val_count(val_path(pod, "spec.resourceClaims")) > 0) {
+        return "resourceclaims";
+    }
+    VAL_EACH (volume, val_path(pod, "spec.volumes")) {
+        if (volume_refers(volume)) {
+            return "objects through volumes";
+        }
+    }
+    for (size_t i = 0; i < 3; i++) {
+        VAL_EACH (container, val_path(pod, lists[i])) {
+            if (env_refers(container)) {
+                return "secrets or configmaps";
+            }
+        }
+    }
+    return NULL;
+}
+
+static int check_owner(struct admission *a, struct failure *failure)
+{
+    struct server *server = a->request->server;
+    struct str node = a->request->identity->node;
+    const struct val *owners = val_path(a->object, "metadata.ownerReferences");
+    const struct val *owner = val_at(owners, 0);
+    if (val_count(owners) != 1 || !str_is(val_text(val_get(owner, "apiVersion")), "v1") ||
+        !str_is(val_text(val_get(owner, "kind")), "Node") ||
+        !str_eq(val_text(val_get(owner, "name")), node)) {
+        return deny(a, failure, "can only create pods with an owner reference set to itself");
+    }
+    if (!val_bool(val_get(owner, "controller"), false)) {
+        return deny(a, failure,
+                    "can only create pods with a controller owner reference set to itself");
+    }
+    if (val_bool(val_get(owner, "blockOwnerDeletion"), false)) {
+        return deny(a, failure, "must not set blockOwnerDeletion on an owner reference");
+    }
+    struct object *object = cache_get(server->cache, server->known.nodes, STR_NONE, node);
+    bool same = object != NULL && str_eq(object->uid, val_text(val_get(owner, "uid")));
+    object_unref(object);
+    return same ? 0 : deny(a, failure, "can only be an owner with its own uid");
 }
 
 static int check_new_pod(struct admission *a, struct failure *failure)
@@ -116,15 +186,12 @@ static int check_new_pod(struct admission *a, struct failure *failure)
     if (!str_eq(val_text(val_path(pod, "spec.nodeName")), a->request->identity->node)) {
         return deny(a, failure, "can only create pods that are bound to itself");
     }
-    VAL_EACH (owner, val_path(pod, "metadata.ownerReferences")) {
-        if (!str_is(val_text(val_get(owner, "kind")), "Node") ||
-            !str_eq(val_text(val_get(owner, "name")), a->request->identity->node)) {
-            return deny(a, failure, "can only create pods that are owned by itself");
-        }
-    }
-    return refers_to_anything(pod)
-               ? deny(a, failure, "can not create pods that reference other objects")
-               : 0;
+    int code = check_owner(a, failure);
+    const char *reference = code == 0 ? reference_of(pod) : NULL;
+    return reference == NULL
+               ? code
+               : deny(a, failure,
+                      arena_printf(a->arena, "can not create pods that reference %s", reference));
 }
 
 static int check_pod(struct admission *a, struct failure *failure)
@@ -140,6 +207,11 @@ static int check_pod(struct admission *a, struct failure *failure)
     }
     if (a->operation == VERB_UPDATE && !same(a->object, a->old, "metadata.labels")) {
         return deny(a, failure, "can not change labels of pods through status");
+    }
+    if (a->operation == VERB_UPDATE &&
+        (!same(a->object, a->old, "status.resourceClaimStatuses") ||
+         !same(a->object, a->old, "status.extendedResourceClaimStatus"))) {
+        return deny(a, failure, "can not change which resource claims a pod has");
     }
     return 0;
 }

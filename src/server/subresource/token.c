@@ -78,15 +78,19 @@ static void add_node_uid(struct request *request, struct token_request *t)
 }
 
 /* An agent gets tokens for pods on its node only, and bound to them. */
-static int check_node(struct request *request, const struct token_request *t,
+static int check_node(struct request *request, const struct token_request *t, bool has_uid,
                       struct failure *failure)
 {
     struct str node = request->identity->node;
-    if (node.n == 0 || (t->pod_name.n > 0 && str_eq(t->node_name, node))) {
+    if (node.n == 0 || (t->pod_name.n > 0 && has_uid && str_eq(t->node_name, node))) {
         return 0;
     }
-    return failure_forbidden(failure, &request->arena, request->route.resource, t->account_name,
-                             "node requested token not bound to a pod scheduled on itself");
+    return failure_forbidden(
+        failure, &request->arena, request->route.resource, t->account_name, "%s",
+        t->pod_name.n == 0 ? "node requested token not bound to a pod"
+        : !has_uid         ? "node requested token with a pod binding without a uid"
+                           : "node requested token bound to a pod scheduled on a different "
+                             "node");
 }
 
 /* metadata may name the account once more. */
@@ -160,7 +164,7 @@ static int fill_token(struct request *request, struct val *body, struct token_re
         }
         add_node_uid(request, t);
     }
-    return check_node(request, t, failure);
+    return check_node(request, t, val_text(val_get(ref, "uid")).n > 0, failure);
 }
 
 static void answer_token(struct request *request, struct val *body, const struct token_request *t,
