@@ -182,6 +182,8 @@ static void merge_rules(struct emit *e, const struct api_field *field)
     }
     if ((field->flags & API_MAP_ATOMIC) != 0) {
         emit_member(e, "x-kubernetes-map-type", "atomic");
+    } else if ((field->flags & API_MAP_GRANULAR) != 0) {
+        emit_member(e, "x-kubernetes-map-type", "granular");
     }
     if (field->merge_key != NULL) {
         emit_member(e, "x-kubernetes-patch-merge-key", field->merge_key);
@@ -199,10 +201,9 @@ static void property(struct openapi_doc *doc, const struct api_field *field)
     struct emit *e = &doc->e;
     emit_key(e, field->name);
     emit_open(e, '{');
-    bool described =
-        field->doc[0] != '\0' || field->default_json != NULL || field->list != 0 ||
-        (field->flags & (API_MAP_ATOMIC | API_RETAIN_KEYS | API_PATCH_MERGE | API_PATCH_REPLACE)) !=
-            0;
+    bool described = field->doc[0] != '\0' || field->default_json != NULL || field->list != 0 ||
+                     (field->flags & (API_MAP_ATOMIC | API_MAP_GRANULAR | API_RETAIN_KEYS |
+                                      API_PATCH_MERGE | API_PATCH_REPLACE)) != 0;
     if (field->doc[0] != '\0') {
         emit_member(e, "description", field->doc);
     }

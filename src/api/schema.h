@@ -52,10 +52,11 @@ enum {
                                       member by member, otherwise the whole is one field */
     API_PATCH_REPLACE = 1 << 8,    /* patch strategy replace */
     API_OBJECT = 1 << 9,           /* of structs: carries kind and apiVersion (its first fields) */
-    API_LENIENT = 1 << 10,   /* a value of another type is kept untyped: validation judges it */
-    API_KEEP_NULL = 1 << 11, /* null members of a list or map stay null */
-    API_NULLABLE = 1 << 12,  /* null is a value of the field, not the same as absent */
-    API_DEFAULTED = 1 << 12, /* of structs: an empty one gets static defaults, also deeper */
+    API_LENIENT = 1 << 10,      /* a value of another type is kept untyped: validation judges it */
+    API_KEEP_NULL = 1 << 11,    /* null members of a list or map stay null */
+    API_NULLABLE = 1 << 12,     /* null is a value of the field, not the same as absent */
+    API_MAP_GRANULAR = 1 << 13, /* members are owned one by one, though the struct is atomic */
+    API_DEFAULTED = 1 << 12,    /* of structs: an empty one gets static defaults, also deeper */
 };
 
 struct api_struct;
@@ -151,9 +152,9 @@ struct api_resource {
     const char *const *short_names; /* NULL ended */
     const char *const *categories;  /* NULL ended */
     bool namespaced;
-    bool served; /* on by default */
+    bool served;  /* on by default */
     bool patient; /* its updates may wait a moment, so that several share one sync */
-    bool stored; /* false: virtual (TokenReview, SubjectAccessReview, Binding ...) */
+    bool stored;  /* false: virtual (TokenReview, SubjectAccessReview, Binding ...) */
     uint16_t verbs;
     uint16_t id; /* dense, stable in one process: index of registry tables and of the cache */
     const struct api_struct *type;

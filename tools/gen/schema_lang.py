@@ -20,6 +20,7 @@ and zero differ. Order of fields is the order on output. Words:
 
     required          must be present        keep        written also when empty
     atomic set map(k,...)  list (map, struct) type of server-side apply
+    granular               a struct that is atomic elsewhere, but not here
     merge merge(key) retain-keys replace     strategic merge patch
     default JSON      static default         enum A|B    allowed values ("" is empty, _ is a space)
     wire(FORM)        protobuf has a message for these forms of JSON: schema-or-array, schema-or-bool,
@@ -220,7 +221,7 @@ def parse_words(rest):
         match = re.match(r"(default) (\"(?:[^\"\\]|\\.)*\"|[\[{].*?[\]}](?= |$)|\S+)\s*(.*)$", rest) or \
             re.match(r"(enum) (\S+)\s*(.*)$", rest) or \
             re.match(r"(map|merge|wire)\(([^)]*)\)\s*(.*)$", rest) or \
-            re.match(r"(required|keep|atomic|set|merge|retain-keys|replace|lenient)()(?= |$)\s*(.*)$", rest)
+            re.match(r"(required|keep|atomic|granular|set|merge|retain-keys|replace|lenient)()(?= |$)\s*(.*)$", rest)
         if match is None:
             raise SchemaError("unknown word in " + rest)
         words[match[1]] = match[2]

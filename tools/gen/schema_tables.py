@@ -88,6 +88,8 @@ class Tables:
             flags.append("API_POINTER")
         if "atomic" in words and field.shape != "list":
             flags.append("API_MAP_ATOMIC")
+        if "granular" in words:
+            flags.append("API_MAP_GRANULAR")
         if "retain-keys" in words:
             flags.append("API_RETAIN_KEYS")
         if "merge" in words:

@@ -35,8 +35,9 @@ struct grain grain_of(struct grain_place place)
                    : leaf;
     }
     const struct api_struct *type = field->type == API_TYPE_STRUCT ? field->type_struct : NULL;
-    bool atomic =
-        type == NULL || (type->flags & API_MAP_ATOMIC) != 0 || (field->flags & API_MAP_ATOMIC) != 0;
+    bool granular = (field->flags & API_MAP_GRANULAR) != 0;
+    bool atomic = type == NULL || (field->flags & API_MAP_ATOMIC) != 0 ||
+                  ((type->flags & API_MAP_ATOMIC) != 0 && !granular);
     return atomic ? leaf : (struct grain){.kind = GRAIN_STRUCT, .type = type};
 }
 

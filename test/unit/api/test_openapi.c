@@ -80,6 +80,10 @@ static void says_how_to_merge(void **state)
     struct val *volumes = val_path(spec, "properties.volumes");
     assert_true(
         str_is(val_text(val_get(volumes, "x-kubernetes-patch-strategy")), "merge,retainKeys"));
+    struct val *volume =
+        val_get(val_path(v, "components.schemas"), "io.k8s.api.core.v1.PersistentVolumeSpec");
+    struct val *claim = val_path(volume, "properties.claimRef");
+    assert_true(str_is(val_text(val_get(claim, "x-kubernetes-map-type")), "granular"));
     struct val *path = val_get(val_get(v, "paths"), "/api/v1/namespaces/{namespace}/pods/{name}");
     struct val *patch = val_get(path, "patch");
     assert_non_null(val_find(val_get(patch, "parameters"), "name", STR("fieldValidation")));
