@@ -175,7 +175,7 @@ void failure_write(const struct failure *f, struct buf *out)
         member(out, &first, "reason", f->reason.n > 0 ? f->reason : str_of(err_reason(f->code)));
     }
     bool always = f->code == ERR_NOT_FOUND || f->code == ERR_METHOD || f->code == ERR_FORBIDDEN ||
-                  f->code == ERR_NOT_ACCEPTABLE;
+                  f->detailed;
     if (always || f->name.n > 0 || f->kind.n > 0 || f->cause_count > 0 || f->retry_after_s > 0) {
         buf_addz(out, ",\"details\":{");
         member(out, &inner, "name", f->name);

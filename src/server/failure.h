@@ -13,7 +13,7 @@ struct failure {
     struct str message;
     struct str reason; /* n 0: by code */
     bool unreasoned;   /* no reason at all: what upstream answers where an error is just a text */
-    /* details */
+    bool detailed;     /* has details, be they empty */
     struct str name, group, kind, uid;
     const struct failure_cause *causes;
     size_t cause_count;

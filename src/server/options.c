@@ -226,10 +226,14 @@ static int listing(struct arena *arena, const struct route *route, struct query_
     if (code < 0) {
         return code;
     }
-    if (o->version_text.n > 0 && !str_u64(o->version_text, &o->version)) {
-        return failure_set(failure, arena, ERR_BAD_REQUEST,
+    bool one = route->verb == VERB_GET || route->verb == VERB_WATCH;
+    bool many = route->verb == VERB_LIST || route->verb == VERB_DELETE_COLLECTION;
+    if ((one || many) && o->version_text.n > 0 && !str_u64(o->version_text, &o->version)) {
+        code = failure_set(failure, arena, one ? ERR_INTERNAL : ERR_BAD_REQUEST,
                            "invalid resource version \"%.*s\": must be an unsigned integer",
                            STR_ARG(o->version_text));
+        failure->unreasoned = one; /* as upstream: an error that it has not foreseen */
+        return code;
     }
     struct str match = query_get(o, "resourceVersionMatch");
     o->match = str_is(match, "Exact")          ? MATCH_EXACT

@@ -221,6 +221,10 @@ int request_decode(struct request *request, const struct api_struct *type, struc
         return failure_set(failure, &request->arena, ERR_BAD_REQUEST,
                            "the request has no body, and needs one");
     }
+    if (str_is(str_trim(request->body), "null")) { /* an object of which nothing is said */
+        *ret_value = val_new(&request->arena, VAL_OBJECT);
+        return 0;
+    }
     enum codec_format format = request->body_format == BODY_YAML       ? CODEC_YAML
                                : request->body_format == BODY_PROTOBUF ? CODEC_PROTOBUF
                                                                        : CODEC_JSON;

@@ -25,6 +25,7 @@ struct accept {
     bool pretty_asked;           /* ?pretty=1: lists too */
     bool gzip;
     bool json;             /* among what is acceptable */
+    bool known;            /* some format of ours is, if not in the form that was asked for */
     bool bad;              /* nothing that we can write is acceptable: 406 */
     struct str as, g, v;   /* as asked, for discovery */
     bool openapi_protobuf; /* the protobuf form of /openapi/v2 comes before JSON */

@@ -161,6 +161,9 @@ void accept_read(struct request *request, struct str header)
     accept.json = header.n == 0;
     for (size_t i = 0; i < count; i++) {
         accept.json = accept.json || media_fits(clauses[i].media, "application/json");
+        for (size_t k = 0; k < sizeof formats / sizeof *formats; k++) {
+            accept.known = accept.known || media_fits(clauses[i].media, formats[k].media);
+        }
     }
     accept.failure_format = failure_format(clauses, count);
     bool watch = request->route.verb == VERB_WATCH && request->route.subresource == NULL;

@@ -122,6 +122,7 @@ static int prepare(struct request *request, const struct http_request *http,
         code =
             failure_set(failure, &request->arena, ERR_NOT_ACCEPTABLE,
                         "only the following media types are accepted: %s", accept_types(request));
+        failure->detailed = !request->accept.known;
     }
     return code;
 }

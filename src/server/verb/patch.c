@@ -38,7 +38,11 @@ static int apply(struct patching *patching, struct val *old, struct val **ret_ne
         code = codec_apply_schema(arena, change->resource->type, *ret_next,
                                   request->options.strictness, &request->warnings, &err);
     }
-    return code < 0 ? failure_from_err(failure, arena, &err) : 0;
+    if (code < 0) {
+        failure_from_err(failure, arena, &err);
+        failure->detailed = code == ERR_INVALID;
+    }
+    return code;
 }
 
 /* A JSON or merge patch makes a document that is read anew: one of another kind is none of ours. */
@@ -120,12 +124,14 @@ int patch_body(struct request *request, struct val **ret_patch, struct failure *
 {
     struct err err = ERR_INIT;
     if (request->body_format < BODY_JSON_PATCH || request->body_format > BODY_STRATEGIC_PATCH) {
-        return failure_set(failure, &request->arena, ERR_MEDIA_TYPE,
-                           "the body of the request was in an unknown format - accepted media "
-                           "types include: application/json-patch+json, "
-                           "application/merge-patch+json, "
-                           "application/strategic-merge-patch+json, "
-                           "application/apply-patch+yaml");
+        failure_set(failure, &request->arena, ERR_MEDIA_TYPE,
+                    "the body of the request was in an unknown format - accepted media "
+                    "types include: application/json-patch+json, "
+                    "application/merge-patch+json, "
+                    "application/strategic-merge-patch+json, "
+                    "application/apply-patch+yaml");
+        failure->detailed = true;
+        return failure->code;
     }
     if (query_get(&request->options, "force").p != NULL) {
         return patch_option_invalid(request, "FieldValueForbidden", "force",
@@ -156,6 +162,7 @@ void verb_patch(struct request *request)
                     "the body of the request was in an unknown format - accepted media types "
                     "include: application/json-patch+json, application/merge-patch+json, "
                     "application/apply-patch+yaml");
+        failure.detailed = true;
         request_fail(request, &failure);
         return;
     }
