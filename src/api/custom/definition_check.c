@@ -305,7 +305,7 @@ static void check_version(struct field_errors *errors, const struct path *path,
     const struct val *warning = val_get(version, "deprecationWarning");
     struct str name = val_text(val_get(version, "name"));
     bool good = check_name(errors, AT(path, "name"), NAME_LABEL_1035, name);
-    if (!good && path->index == 0) { /* the first one is "the" version, too */
+    if (!good && name.n > 0 && path->index == 0) { /* the first one is "the" version, too */
         field_invalid(errors, AT(AT(NULL, "spec"), "version"), name, "is no DNS-1035 label");
     }
     if (warning == NULL) {
@@ -479,18 +479,23 @@ void definition_check_stored(struct field_errors *errors, const struct val *crd)
     }
 }
 
+void definition_check_name(struct field_errors *errors, const struct val *crd)
+{
+    struct str group = val_text(val_path(crd, "spec.group"));
+    struct str plural = val_text(val_path(crd, "spec.names.plural"));
+    char *wanted = arena_printf(errors->arena, "%.*s.%.*s", STR_ARG(plural), STR_ARG(group));
+    if (!str_is(val_name(crd), wanted)) {
+        field_invalid(errors, AT(AT(NULL, "metadata"), "name"), val_name(crd),
+                      "must be spec.names.plural+\".\"+spec.group");
+    }
+}
+
 void definition_check(struct field_errors *errors, const struct val *crd)
 {
     static const char *const scopes[] = {"Cluster", "Namespaced", NULL};
     const struct val *spec = val_get(crd, "spec");
     const struct path *path = AT(NULL, "spec");
     struct str group = val_text(val_get(spec, "group"));
-    struct str plural = val_text(val_path(spec, "names.plural"));
-    char *wanted = arena_printf(errors->arena, "%.*s.%.*s", STR_ARG(plural), STR_ARG(group));
-    if (!str_is(val_name(crd), wanted)) {
-        field_invalid(errors, AT(AT(NULL, "metadata"), "name"), val_name(crd),
-                      "must be spec.names.plural+\".\"+spec.group");
-    }
     check_group(errors, AT(path, "group"), group);
     check_one_of(errors, AT(path, "scope"), val_text(val_get(spec, "scope")), scopes, true);
     check_names(errors, AT(path, "names"), val_get(spec, "names"));

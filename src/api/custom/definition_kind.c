@@ -37,7 +37,7 @@ static void note_stored(struct arena *arena, struct val *crd)
 {
     VAL_EACH (version, val_path(crd, "spec.versions")) {
         struct str name = val_text(val_get(version, "name"));
-        if (!val_bool(val_get(version, "storage"), false) || name.n == 0) {
+        if (!val_bool(val_get(version, "storage"), false)) {
             continue;
         }
         struct val *stored = val_make_array(arena, val_make_object(arena, crd, STR("status")),
@@ -130,6 +130,11 @@ static void prepare_delete(struct api_context *ctx, struct val *crd)
     if (!val_absent(val_get(metadata, "deletionTimestamp"))) {
         return;
     }
+    char time[TIME_TEXT_SIZE];
+    size_t n = time_format(ctx->now_wall_ns, time);
+    /* Set here, it leaves the generation as it is. */
+    val_set_text(ctx->arena, metadata, STR("deletionTimestamp"),
+                 str_copy_in(ctx->arena, str_at(time, n)));
     struct val *finalizers = val_make_array(ctx->arena, metadata, STR("finalizers"));
     VAL_EACH (it, finalizers) {
         if (str_is(it->text, DEFINITION_FINALIZER)) {
@@ -149,6 +154,12 @@ static void validate(struct api_context *ctx, const struct val *crd, struct fiel
     definition_check(errors, crd);
 }
 
+static void validate_create(struct api_context *ctx, const struct val *crd,
+                            struct field_errors *errors)
+{
+    definition_check_name(errors, crd);
+}
+
 static void validate_update(struct api_context *ctx, const struct val *next, const struct val *old,
                             struct field_errors *errors)
 {
@@ -164,6 +175,7 @@ const struct api_ops ops_definition = {
     .prepare_delete = prepare_delete,
     .defaults = defaults,
     .validate = validate,
+    .validate_create = validate_create,
     .validate_update = validate_update,
     .generation = true,
 };

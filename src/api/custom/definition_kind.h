@@ -3,6 +3,7 @@
 #include "api/validation.h"
 
 void definition_check(struct field_errors *errors, const struct val *crd);
+void definition_check_name(struct field_errors *errors, const struct val *crd);
 void definition_check_update(struct field_errors *errors, const struct val *next,
                              const struct val *old);
 /* status.storedVersions against the versions of the spec. */
