@@ -6,30 +6,27 @@
  * measures (at a revision not before the quota's), and writes with the quota's resourceVersion.
  * A charge that comes in between makes the write fail, and the pass is run again.
  *
- * Kinds are watched from when the first quota names them.
+ * Any kind of a namespace can be counted, custom ones as they come and go (resources.h).
  */
 #include <stdlib.h>
 
 #include "api/quota.h"
 #include "base/mem.h"
 #include "base/vec.h"
-#include "controllers/pass.h"
+#include "controllers/resources.h"
 #include "controllers/table_int.h"
 
 enum { PARALLEL = 4, SETTLE_S = 2, RESYNC_S = 300 };
 
-struct monitor { /* one measured resource */
+struct monitor { /* one resource that may be measured */
     struct quotas *quotas;
-    const struct api_resource *resource;
-    struct informer *informer;
+    const struct api_resource *resource; /* of the resource_watch */
 };
 struct quotas {
     struct worker *worker;
     const struct api_resource *resource;
     struct informer *informer;
-    struct {
-        VEC_OF(struct monitor *);
-    } monitors;
+    struct resources measured;
 };
 
 /* ---- what wakes a quota ---- */
@@ -88,36 +85,37 @@ static void on_measured(void *ctx, struct object *old, struct object *now)
     }
 }
 
-static void monitor_add(struct quotas *quotas, const struct api_resource *resource)
+/* A kind that is new may be one that a quota waits for. */
+static void added(void *ctx, struct resource_watch *watch)
 {
-    VEC_EACH (it, &quotas->monitors) {
-        if ((*it)->resource == resource) {
-            return;
-        }
-    }
+    struct quotas *quotas = ctx;
     struct monitor *monitor = mem_new(struct monitor);
-    *monitor =
-        (struct monitor){quotas, resource, informers_get(quotas->worker->env.informers, resource)};
-    *vec_push(&quotas->monitors) = monitor;
-    informer_handle(monitor->informer, (struct informer_handler){on_measured, monitor});
-}
-
-/* Calls fn with each stored resource that `hard` measures. */
-static void each_measured(const struct val *hard,
-                          void (*fn)(void *ctx, const struct api_resource *resource), void *ctx)
-{
-    size_t count = 0;
-    const struct api_resource *const *all = schema_resources(&count);
-    for (size_t i = 0; i < count; i++) {
-        if (all[i]->storage == all[i] && quota_covers(all[i]) && measures_any(all[i], hard)) {
-            fn(ctx, all[i]);
-        }
+    *monitor = (struct monitor){quotas, watch->resource};
+    watch->user = monitor;
+    informer_handle(watch->informer, (struct informer_handler){on_measured, monitor});
+    if (watch->resource->custom != NULL) {
+        struct waking waking = {quotas, watch->resource};
+        informer_each(quotas->informer, STR_NONE, NULL, wake, &waking);
     }
 }
 
-static void add_measured(void *ctx, const struct api_resource *resource)
+static void removed(void *ctx, struct resource_watch *watch)
 {
-    monitor_add(ctx, resource);
+    informer_unhandle(watch->informer, watch->user);
+    free(watch->user);
+}
+
+static const struct resources_ops resources_ops = {.added = added, .removed = removed};
+
+/* By id: a custom kind may go while a pass is under way. NULL: gone. */
+static const struct api_resource *resource_of(const struct quotas *quotas, uint16_t id)
+{
+    for (size_t i = 0; i < quotas->measured.count; i++) {
+        if (quotas->measured.items[i]->resource->id == id) {
+            return quotas->measured.items[i]->resource;
+        }
+    }
+    return NULL;
 }
 
 /* Not for each charge of admission: only when the quota itself is new or says something else. */
@@ -139,11 +137,7 @@ static void on_quota(void *ctx, struct object *old, struct object *now)
         return;
     }
     const struct val *quota = object_decode(now, &arena);
-    if (old == NULL) {
-        each_measured(val_path(quota, "spec.hard"), add_measured, quotas);
-    }
     if (old == NULL || is_stale(quota)) {
-        each_measured(val_path(quota, "spec.hard"), add_measured, quotas);
         worker_add(quotas->worker, now);
     }
 }
@@ -157,19 +151,23 @@ struct count {
     struct val *value;
     struct {
         struct pass_listing *items[64];
-        const struct api_resource *resources[64];
+        uint16_t ids[64];
         size_t count;
     } lists;
     struct pass *pass;
 };
 
-static void add_list(void *ctx, const struct api_resource *resource)
+static void list_measured(struct count *count)
 {
-    struct count *count = ctx;
-    if (count->lists.count < 64) {
-        size_t i = count->lists.count++;
-        count->lists.resources[i] = resource;
-        count->lists.items[i] = pass_list(count->pass, resource, count->quota->ns);
+    const struct resources *measured = &count->quotas->measured;
+    const struct val *hard = val_path(count->value, "spec.hard");
+    for (size_t i = 0; i < measured->count && count->lists.count < 64; i++) {
+        const struct api_resource *resource = measured->items[i]->resource;
+        if (quota_covers(resource) && measures_any(resource, hard)) {
+            size_t n = count->lists.count++;
+            count->lists.ids[n] = resource->id;
+            count->lists.items[n] = pass_list(count->pass, resource, count->quota->ns);
+        }
     }
 }
 
@@ -187,11 +185,12 @@ static void use_of_list(struct count *count, size_t i, struct amounts *used)
 {
     const struct pass_listing *list = count->lists.items[i];
     const struct val *hard = val_path(count->value, "spec.hard");
+    const struct api_resource *resource = resource_of(count->quotas, count->lists.ids[i]);
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    for (size_t k = 0; k < list->count; k++) {
+    for (size_t k = 0; resource != NULL && k < list->count; k++) {
         arena_reset(&arena);
-        struct quota_item item = {count->lists.resources[i],
-                                  object_decode(list->objects[k], &arena), count->pass->now};
+        struct quota_item item = {resource, object_decode(list->objects[k], &arena),
+                                  count->pass->now};
         struct amounts usage = {.arena = &arena};
         if (!quota_matches(count->value, hard, &item)) {
             continue;
@@ -212,7 +211,8 @@ static void start_at_zero(const struct count *count, struct amounts *used)
 {
     VAL_EACH (it, val_path(count->value, "spec.hard")) {
         for (size_t i = 0; i < count->lists.count; i++) {
-            if (quota_measures(count->lists.resources[i], it->key)) {
+            const struct api_resource *resource = resource_of(count->quotas, count->lists.ids[i]);
+            if (resource != NULL && quota_measures(resource, it->key)) {
                 amounts_set(used, it->key, quantity_of_value(0, 0));
             }
         }
@@ -271,7 +271,7 @@ static void list_all(struct pass *pass, void *arg)
         }
     }
     if (count->quota != NULL) {
-        each_measured(val_path(count->value, "spec.hard"), add_list, count);
+        list_measured(count);
         pass_then(pass, write_count, count);
     }
 }
@@ -295,6 +295,7 @@ static void *start(struct controller_env *env)
     quotas->worker = worker_new(env, "resourcequota-controller", PARALLEL, reconcile, quotas);
     quotas->informer = informers_get(env->informers, quotas->resource);
     informer_handle(quotas->informer, (struct informer_handler){on_quota, quotas});
+    resources_watch(&quotas->measured, env, true, &resources_ops, quotas);
     return quotas;
 }
 
@@ -302,11 +303,7 @@ static void stop(void *state)
 {
     struct quotas *quotas = state;
     informer_unhandle(quotas->informer, quotas);
-    VEC_EACH (it, &quotas->monitors) {
-        informer_unhandle((*it)->informer, *it);
-        free(*it);
-    }
-    vec_done(&quotas->monitors);
+    resources_done(&quotas->measured);
     worker_free(quotas->worker);
     free(quotas);
 }
