@@ -267,6 +267,10 @@ static const char *write_map(struct protobuf_writer *w, const struct api_struct 
 
 static void put_revision(struct protobuf_writer *w, struct open_struct *s)
 {
+    w->revision_at = NULL;
+    if (w->revision == 0) {
+        return; /* a dry run's object has none */
+    }
     const struct api_field *field = schema_field(s->type, STR("resourceVersion"));
     const struct api_step *step = field != NULL ? begin_member(w, s, field) : NULL;
     char digits[24];
@@ -274,7 +278,6 @@ static void put_revision(struct protobuf_writer *w, struct open_struct *s)
     for (uint64_t v = w->revision; n == 0 || v > 0; v /= 10) {
         digits[sizeof digits - ++n] = (char)('0' + v % 10);
     }
-    w->revision_at = NULL;
     if (step != NULL) {
         wire_varint(w->out, step->tag);
         wire_text(w->out, digits + sizeof digits - n, n);

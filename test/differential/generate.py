@@ -6,6 +6,7 @@ dryRun=All, so that nothing is stored. A definition is walked in full in the fir
 import copy
 import json
 
+import protobuf
 import script
 
 TEXTS = {"image": "registry.example/x:1", "path": "/p", "mountPath": "/m", "devicePath": "/d", "kind": "Thing", "apiVersion": "v1", "apiGroup": "x.example", "namespace": "other", "key": "k", "ip": "10.1.2.9",
@@ -282,6 +283,18 @@ def steps_of(document, kind, base, owned, url, item, updates):
                 value = document.filler(field, prop, 0, other)
                 step("PUT", f"{where} -> {json.dumps(value)[:60]}", as_update(put(document, base, path, value)), puts)
     return creates, puts
+
+
+def protobuf_steps(document, kind, base, owned, url):
+    """Every field once, there and back in protobuf."""
+    walk, name, out = Walk(document, owned), document.by_kind[kind], []
+    walk.definition(name, [], {name}, False)
+    for path, prop, brief in walk.paths:
+        field = next((k for k, _ in reversed(path) if isinstance(k, str)), "")
+        value = put(document, base, path, document.filler(field, prop))
+        if not brief and value is not None:
+            out.append(script.Step("POST", url + "?dryRun=All", [["content-type", protobuf.TYPE], ["accept", protobuf.TYPE]], json.dumps(value), label=f"{text_of(path)} in protobuf"))
+    return out
 
 
 def status_steps(document, kind, base, owned, item):

@@ -136,7 +136,10 @@ class Run:
         if isinstance(body, str):
             body = self.fill(body)
             if protobuf.TYPE in dict(headers).get("content-type", ""):
-                body = protobuf.encode_json(body)
+                try:
+                    body = protobuf.encode_json(body)
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    return None  # what protobuf has no form for
             else:
                 body = body.encode()
         if body is not None and "content-type" not in names:
@@ -156,6 +159,8 @@ class Run:
             lines = stream.lines(step.count) if stream else ["no stream"]
             return client.Answer(200, [], "\n".join(lines).encode())
         answer = self.send(step)
+        if answer is None:
+            return None
         for name, path in step.saves:
             try:
                 value = lookup(json.loads(answer.body), path)

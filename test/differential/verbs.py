@@ -195,7 +195,7 @@ def fill(value, ns):
 
 def units(objects, discovery, openapi, beta=False):
     """The generated units: for each kind of the objects that the reference serves, its verbs and its mutations."""
-    known, document, owned = resources(discovery), generate.Document(openapi), set()
+    known, document, owned, owned_by_protobuf = resources(discovery), generate.Document(openapi), set(), set()
     for value in objects:
         group, version = value["apiVersion"].rsplit("/", 1) if "/" in value["apiVersion"] else ("", value["apiVersion"])
         kind = value["kind"]
@@ -208,6 +208,8 @@ def units(objects, discovery, openapi, beta=False):
             base = fill(value, unit_namespace(name))
             steps = make(r, base, document, owned, (group, version, kind))
             yield script.Unit(name, steps, kind=label, beta=beta, resource=r)
+        base = fill(value, unit_namespace("protobuf/" + label))
+        yield script.Unit("protobuf/" + label, generate.protobuf_steps(document, (group, version, kind), base, owned_by_protobuf, collection(r)), kind=label, beta=beta, resource=r)
 
 
 def verb_steps(r, base, document, owned, gvk):

@@ -10,6 +10,12 @@ static int decode(struct request *request, struct val **ret_value)
 {
     const struct api_resource *r = request->route.resource;
     struct failure failure;
+    if (r->column_count == 0 && request->accept.form == ACCEPT_TABLE) {
+        failure_set(&failure, &request->arena, ERR_NOT_ACCEPTABLE,
+                    "the server has no table of a %s", r->kind);
+        request_fail(request, &failure);
+        return failure.code;
+    }
     if (request_decode_kind(request, r->type, r->group, r->version, r->kind, ret_value, &failure) <
         0) {
         request_fail(request, &failure);
