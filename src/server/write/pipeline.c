@@ -117,19 +117,30 @@ static struct val *swap(struct arena *arena, struct val *object, struct str key,
     return kept;
 }
 
+/* The version of the writer's kind that is called so, or NULL. */
+static const struct api_resource *version_of(const struct api_resource *kind,
+                                             struct str api_version)
+{
+    const struct api_resource *it = kind->custom != NULL
+                                        ? definition_version(kind->custom->definition, api_version)
+                                        : schema_kind_of(api_version, str_of(kind->kind));
+    /* managers of another group's version of it are forgotten, as upstream does */
+    bool same = it != NULL && it->storage == kind->storage && strcmp(it->group, kind->group) == 0;
+    return same ? it : NULL;
+}
+
 static struct val *convert(const struct fields_writer *writer, struct arena *arena,
                            const struct val *object, struct str api_version,
                            const struct api_struct **ret_type)
 {
-    const struct api_resource *from = writer->ctx;
-    const struct api_resource *to = from->custom != NULL
-                                        ? definition_version(from->custom->definition, api_version)
-                                        : schema_kind_of(api_version, str_of(from->kind));
-    if (to == NULL || to->storage != from->storage || strcmp(to->group, from->group) != 0) {
-        return NULL; /* managers of another group's version of it are forgotten, as upstream does */
+    const struct api_resource *kind = writer->ctx;
+    const struct api_resource *from = version_of(kind, val_text(val_get(object, "apiVersion")));
+    const struct api_resource *to = version_of(kind, api_version);
+    if (to == NULL) {
+        return NULL;
     }
     *ret_type = to->type;
-    return version_convert(arena, from, to, object);
+    return version_convert(arena, from != NULL ? from : kind, to, object);
 }
 
 struct fields_writer pipeline_writer(struct request *request, struct change *change)
