@@ -179,6 +179,9 @@ static int check_verb(struct route *route, struct err *err)
     if (route->method == METHOD_HEAD && !proxied) {
         fits = false; /* upstream has no HEAD of objects */
     }
+    if (one && route->subresource == NULL && route->resource->verbs == API_VERB_CREATE) {
+        return not_found(err); /* reviews have no names */
+    }
     if (fits && (proxied || (verbs & verb_bit(route->verb)) != 0)) {
         return 0;
     }

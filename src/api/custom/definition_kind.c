@@ -178,4 +178,5 @@ const struct api_ops ops_definition = {
     .validate_create = validate_create,
     .validate_update = validate_update,
     .generation = true,
+    .any_finalizer = true,
 };

@@ -63,4 +63,5 @@ const struct api_ops ops_lease = {
     .validate = lease_validate,
     .columns = lease_columns,
     .create_on_update = true,
+    .any_finalizer = true,
 };

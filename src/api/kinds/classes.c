@@ -117,4 +117,5 @@ const struct api_ops ops_runtime_class = {
     .validate_update = runtime_validate_update,
     .columns = runtime_columns,
     .create_on_update = true,
+    .any_finalizer = true,
 };

@@ -183,6 +183,7 @@ const struct api_ops ops_event = {
     .columns = core_columns,
     .create_on_update = true,
     .unconditional_update = true,
+    .any_finalizer = true,
 };
 
 const struct api_ops ops_event_v1 = {

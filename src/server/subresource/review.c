@@ -21,7 +21,12 @@ static int decode(struct request *request, struct val **ret_value)
         request_fail(request, &failure);
         return failure.code;
     }
-    val_make_object(&request->arena, *ret_value, STR("metadata"));
+    struct val *meta = val_make_object(&request->arena, *ret_value, STR("metadata"));
+    val_unset(meta, STR("uid"));
+    val_unset(meta, STR("selfLink"));
+    if (!r->namespaced) {
+        val_unset(meta, STR("namespace"));
+    }
     return 0;
 }
 

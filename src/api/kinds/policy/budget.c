@@ -66,4 +66,5 @@ const struct api_ops ops_pod_disruption_budget = {
     .columns = columns,
     .generation = true,
     .name_rule = "path",
+    .any_finalizer = true,
 };
