@@ -294,7 +294,8 @@ static void warn(struct api_context *ctx, const struct val *volume)
     affinity_warn(ctx, spec);
     for (size_t i = 0; i < SOURCES; i++) {
         const char *text = volume_source_deprecation(str_of(sources[i]));
-        if (text != NULL && !val_absent(val_get_str(spec, str_of(sources[i])))) {
+        bool silent = strcmp(sources[i], "flocker") == 0 || strcmp(sources[i], "quobyte") == 0;
+        if (text != NULL && !silent && !val_absent(val_get_str(spec, str_of(sources[i])))) {
             api_warn(ctx, AT(AT(NULL, "spec"), sources[i]), "%s", text);
         }
     }
