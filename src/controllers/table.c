@@ -29,6 +29,7 @@ const struct controller *const controllers_table[] = {
     &controller_claim_protection,
     &controller_volume_protection,
     &controller_class_protection,
+    &controller_trust_bundle,
     &controller_certificate_approver,
     &controller_certificate_signer,
     &controller_certificate_cleaner,

@@ -25,6 +25,7 @@ extern const struct controller controller_token_cleaner;
 extern const struct controller controller_claim_protection;
 extern const struct controller controller_volume_protection;
 extern const struct controller controller_class_protection;
+extern const struct controller controller_trust_bundle;
 extern const struct controller controller_certificate_approver;
 extern const struct controller controller_certificate_signer;
 extern const struct controller controller_certificate_cleaner;

@@ -9,6 +9,7 @@
 
 static const struct controller *const controllers[] = {&controller_certificate_signer,
                                                        &controller_certificate_cleaner, NULL};
+#define BUNDLES  kind("certificates.k8s.io", "clustertrustbundles")
 #define REQUESTS kind("certificates.k8s.io", "certificatesigningrequests")
 
 static struct key *ca_key, *key;
@@ -158,6 +159,29 @@ static void cleans(void **state)
     stop(&bench);
 }
 
+static void publishes(void **state)
+{
+    static const struct controller *const publisher[] = {&controller_trust_bundle, NULL};
+    struct bench bench;
+    bench_init(&bench, 3, publisher);
+    bench_stop(&bench);
+    bench.options.ca_pem = STR("PEM one");
+    bench_start(&bench);
+    bench_run(&bench, 3);
+    assert_int_equal(fake_count(bench.api, BUNDLES), 1);
+    assert_true(
+        str_starts(nth(&bench, BUNDLES, 0)->name, STR("kubernetes.io:kube-apiserver-serving:")));
+    bench_quiet(&bench, 30);
+    bench_stop(&bench);
+    bench.options.ca_pem = STR("PEM two");
+    bench_start(&bench);
+    bench_run(&bench, 3);
+    assert_int_equal(fake_count(bench.api, BUNDLES), 1);
+    struct val *bundle = fake_val(bench.api, nth(&bench, BUNDLES, 0));
+    assert_true(str_is(val_text(val_path(bundle, "spec.trustBundle")), "PEM two"));
+    bench_done(&bench);
+}
+
 /* What the pki makes of requests that are not what they should be. */
 static void refuses(void **state)
 {
@@ -188,6 +212,6 @@ static void refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(signs), cmocka_unit_test(cleans),
-                                       cmocka_unit_test(refuses)};
+                                       cmocka_unit_test(publishes), cmocka_unit_test(refuses)};
     return cmocka_run_group_tests_name("controllers-certificates", tests, NULL, NULL);
 }
