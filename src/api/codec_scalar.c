@@ -89,6 +89,16 @@ static bool is_far_time(struct str text)
     return time_parse(str_at(near, text.n), &ns);
 }
 
+/* Whether a MicroTime has its six digits, without which upstream takes none. */
+static bool has_micros(struct str text)
+{
+    size_t n = 0;
+    while (20 + n < text.n && text.p[20 + n] >= '0' && text.p[20 + n] <= '9') {
+        n++;
+    }
+    return text.n > 20 && text.p[19] == '.' && n == 6;
+}
+
 /* The zero time is the same as none. */
 static const char *as_time(struct arena *arena, struct val *v, bool micro)
 {
@@ -97,6 +107,9 @@ static const char *as_time(struct arena *arena, struct val *v, bool micro)
     bool utc =
         v->type == VAL_STRING && v->text.n == (micro ? 27 : 20) && v->text.p[v->text.n - 1] == 'Z';
     if (v->type == VAL_STRING && time_parse(v->text, &ns)) {
+        if (micro && !has_micros(v->text)) {
+            return "a time with six digits after its seconds (2006-01-02T15:04:05.000000Z)";
+        }
         if (!utc) {
             size_t n = micro ? time_format_micro(ns, text) : time_format(ns, text);
             v->text = str_copy_in(arena, str_at(text, n));

@@ -65,7 +65,7 @@ static void writes_canonical_objects(void **state)
     expect_canonical(
         type_of("v1", "Event"),
         "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":{\"resourceVersion\":\"7\"},"
-        "\"eventTime\":\"2026-01-02T03:04:05.5+01:00\","
+        "\"eventTime\":\"2026-01-02T03:04:05.500000+01:00\","
         "\"lastTimestamp\":\"2026-01-02T03:04:05+01:00\"}",
         "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":{\"resourceVersion\":\"7\"},"
         "\"source\":{},\"firstTimestamp\":null,"
