@@ -175,9 +175,6 @@ void request_start(struct request *request)
     if (resource != NULL && resource->custom != NULL && resource->custom->warning != NULL) {
         request_warn(request, "%s", resource->custom->warning);
     }
-    if (resource != NULL && resource->deprecated != NULL) {
-        request_warn(request, "%s", resource->deprecated);
-    }
     handler_fn *handler = handler_of(request);
     if (handler == NULL) {
         failure_set(&failure, &request->arena, ERR_NOT_FOUND,

@@ -92,9 +92,30 @@ def flat(field):
     return out
 
 
+def form(field, value):
+    """What a schema, a list, a truth or texts are in protobuf (wire(...) in schema/)."""
+    schema_type = type_named("apiextensions/v1.JSONSchemaProps")
+    kind, out = field.words["wire"], b""
+    if kind == "schema-or-bool":
+        out = number_field(1, value is not False)
+    if isinstance(value, dict):
+        return out + block(2 if kind == "schema-or-bool" else 1, message(schema_type, value))
+    if isinstance(value, list):
+        return out + b"".join(block(2, v.encode() if kind == "schema-or-strings" else message(schema_type, v)) for v in value)
+    return out
+
+
+def type_named(name):
+    return schema().types[name]
+
+
 def encode_field(field, value):
     if value is None:
         return b""
+    if "wire" in field.words:
+        if field.shape == "map":
+            return b"".join(block(field.number, block(1, k.encode()) + block(2, form(field, v))) for k, v in sorted(value.items()))
+        return block(field.number, form(field, value))
     if field.shape == "list":
         return b"".join(scalar(field, v)(field.number) for v in value if v is not None)
     if field.shape == "map":
@@ -167,7 +188,20 @@ def first(data, number, default=b""):
     return default
 
 
+def read_form(field, raw):
+    kind, found = field.words["wire"], list(fields(raw))
+    schema_type = type_named("apiextensions/v1.JSONSchemaProps")
+    read = lambda data: dropped(schema_type, read_message(schema_type, data))
+    if kind == "schema-or-bool":
+        return next((read(value) for n, value in found if n == 2), bool(first(raw, 1, 0)))
+    if any(n == 1 for n, _ in found):
+        return read(first(raw, 1))
+    return [value.decode() if kind == "schema-or-strings" else read(value) for _, value in found]
+
+
 def read_scalar(field, raw):
+    if "wire" in field.words:
+        return read_form(field, raw)
     kind = field.type
     if kind == "bool":
         return bool(raw)

@@ -109,6 +109,10 @@ static int prepare(struct request *request, const struct http_request *http,
     if (routed < 0) {
         return failure_from_err(failure, &request->arena, &err);
     }
+    if (request->route.resource != NULL && request->route.resource->deprecated != NULL) {
+        request_warn(request, "%s",
+                     request->route.resource->deprecated); /* whatever becomes of it */
+    }
     int code =
         query_options_parse(&request->arena, &request->route, query, &request->options, failure);
     read_accept(request, http);
