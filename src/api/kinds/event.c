@@ -184,6 +184,7 @@ const struct api_ops ops_event = {
     .create_on_update = true,
     .unconditional_update = true,
     .any_finalizer = true,
+    .name_rule = "path",
 };
 
 const struct api_ops ops_event_v1 = {
