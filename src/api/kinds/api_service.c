@@ -36,6 +36,12 @@ static void name_check_of(struct field_errors *errors, const struct val *service
         field_invalid(errors, AT(AT(NULL, "metadata"), "name"), name,
                       "must be `spec.version+\".\"+spec.group`: \"%.*s\"", STR_ARG(wanted));
     }
+    /* The same rule for a prefix, which so can be none. */
+    struct str prefix = val_text(val_path(service, "metadata.generateName"));
+    if (prefix.n > 0 && !str_eq(prefix, wanted)) {
+        field_invalid(errors, AT(AT(NULL, "metadata"), "generateName"), prefix,
+                      "must be `spec.version+\".\"+spec.group`: \"%.*s\"", STR_ARG(wanted));
+    }
 }
 
 static void priority_check(struct field_errors *errors, const struct path *path,

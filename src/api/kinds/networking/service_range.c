@@ -113,6 +113,12 @@ static void address_validate(struct api_context *ctx, const struct val *address,
 static void address_validate_update(struct api_context *ctx, const struct val *next,
                                     const struct val *old, struct field_errors *errors)
 {
+    uint8_t bytes[16];
+    struct str prefix = val_text(val_path(next, "metadata.generateName"));
+    if (prefix.n > 0 && name_ip_parse(prefix, bytes) == 0) {
+        field_invalid(errors, AT(AT(NULL, "metadata"), "generateName"), prefix,
+                      "must be an address: no prefix is one");
+    }
     check_immutable(errors, AT(AT(NULL, "spec"), "parentRef"), val_path(next, "spec.parentRef"),
                     val_path(old, "spec.parentRef"));
     (void)ctx;
