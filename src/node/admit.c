@@ -96,9 +96,17 @@ static bool sysctls_allowed(struct verdict *v)
 
 /* ---- resources ---- */
 
+/* Finished, or deleted by force: what the scheduler counts no longer. The rest of such a pod goes
+ * in a moment, and whoever needs its device or port waits for that instead of being refused for
+ * good. */
 static bool is_over(const struct pod_entry *entry)
 {
-    return entry->worker->state >= POD_FINISHED;
+    if (entry->worker->state >= POD_FINISHED || entry->is_static) {
+        return entry->worker->state >= POD_FINISHED;
+    }
+    const struct object *object =
+        informer_get(entry->agent->pods, str_of(entry->ns), str_of(entry->name));
+    return object == NULL || !str_is(object->uid, entry->uid);
 }
 
 static int64_t units(const char *resource, struct quantity quantity)

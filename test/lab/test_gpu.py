@@ -55,5 +55,6 @@ def test_allocation_survives_kills(lab):
     assert {p: devices(lab, p) for p in before} == before
     assert lab.get("pod", "ninth")["status"]["phase"] == "Pending"
     lab.cox("delete", "pod", "one", "--grace-period", "0")
-    lab.cox("wait", "pod/ninth", "--for", "condition=Ready", "--timeout", "30s")
+    run = lab.cox("wait", "pod/ninth", "--for", "condition=Ready", "--timeout", "30s", check=False)
+    assert run.returncode == 0, lab.cox("get", "pod", "ninth", "-o", "yaml").stdout + lab.cox("get", "events").stdout
     assert devices(lab, "ninth") == before["one"]

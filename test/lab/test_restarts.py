@@ -35,7 +35,7 @@ spec:
         command: [sh, -c, 'i=0; while true; do i=$((i+1)); echo $i; sleep 0.2; done']
         readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1}
 """)
-    lab.cox("wait", "deployment/steady", "--for", "condition=Available", "--timeout", "60s")
+    lab.until(lambda: lab.get("deployment", "steady")["status"].get("readyReplicas") == 5, seconds=60, what="five ready pods")
     before = containers(lab)
     flips = []
     stop = threading.Event()
