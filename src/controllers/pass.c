@@ -15,6 +15,7 @@
 struct life {
     int refs;
     struct worker *worker; /* NULL: stopped */
+    bool waiting;          /* for the first sync */
     struct list passes;
 };
 
@@ -113,6 +114,7 @@ static void start_pass(void *ctx, struct str key)
 static void on_synced(void *ctx)
 {
     struct life *life = ctx;
+    life->waiting = false;
     if (life->worker != NULL) {
         queue_pause(life->worker->queue, false);
     }
@@ -132,6 +134,7 @@ struct worker *worker_new(const struct controller_env *env, const char *name, in
     worker->life->refs = 2; /* ours, and the wait's */
     worker->life->worker = worker;
     list_init(&worker->life->passes);
+    worker->life->waiting = true;
     queue_pause(worker->queue, true);
     informers_on_synced(env->informers, on_synced, worker->life);
     return worker;
@@ -147,6 +150,10 @@ void worker_free(struct worker *worker)
         running_free(container_of(link, struct running, link));
     }
     worker->life->worker = NULL;
+    if (worker->life->waiting) { /* it ends before it began */
+        informers_forget_waiter(worker->env.informers, worker->life);
+        life_unref(worker->life);
+    }
     life_unref(worker->life);
     queue_free(worker->queue);
     free(worker);

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/map.h"
 #include "server/server.h"
@@ -134,6 +135,28 @@ static void check_distinct(struct worker *workers)
     map_done(&seen);
 }
 
+static size_t count(struct cache *cache, const char *group, const char *plural)
+{
+    struct snapshot *snapshot =
+        snapshot_take(cache, schema_resource(str_of(group), STR("v1"), str_of(plural)));
+    size_t n = snapshot_count(snapshot);
+    snapshot_release(snapshot);
+    return n;
+}
+
+/* The server makes an IPAddress for each Service a moment later: not to be cut off in the middle.
+ */
+static void wait_until_settled(struct cache *cache)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (count(cache, "networking.k8s.io", "ipaddresses") == count(cache, "", "services")) {
+            break;
+        }
+        usleep(10000);
+    }
+    usleep(100000); /* the answers to the last of them */
+}
+
 static void test_threads(void **state)
 {
     struct worker workers[WORKERS] = {0};
@@ -172,6 +195,7 @@ static void test_threads(void **state)
     for (int i = 0; i < WORKERS; i++) {
         workers[i].client->ops->free(workers[i].client);
     }
+    wait_until_settled(cache);
     loop_stop(home);
     pthread_join(home_thread, NULL);
     loop_stop(store_loop);
