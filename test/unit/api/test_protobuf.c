@@ -50,9 +50,6 @@ static void round_trip(struct str json, struct str want)
     }
     if (codec_decode(&arena, type, CODEC_PROTOBUF, buf_view(&wire), CODEC_STRICT, NULL, &v, &err) !=
         0) {
-        FILE *f = fopen("/tmp/w/bad.pb", "w");
-        fwrite(wire.p, 1, wire.n, f);
-        fclose(f);
         fail_msg("%.*s: %s %.*s", STR_ARG(kind), err.message, STR_ARG(json));
     }
     codec_write(type, v, &whole);
