@@ -145,17 +145,6 @@ static int64_t expected_scale(struct pass *pass, struct counting *work)
     return sum;
 }
 
-/* Shares are rounded up. */
-static int64_t scaled_value(const struct val *value, int64_t of)
-{
-    struct str text = val_text(value);
-    int64_t number;
-    if (text.n > 1 && text.p[text.n - 1] == '%' && str_i64(str_at(text.p, text.n - 1), &number)) {
-        return (number * of + 99) / 100;
-    }
-    return val_int(value, 0);
-}
-
 static void count_expected(struct pass *pass, struct counting *work)
 {
     const struct val *spec = val_get(work->budget, "spec");
@@ -163,10 +152,10 @@ static void count_expected(struct pass *pass, struct counting *work)
     const struct val *staying = val_get(spec, "minAvailable");
     if (!val_absent(missing)) {
         work->expected = expected_scale(pass, work);
-        work->desired = work->expected - scaled_value(missing, work->expected);
+        work->desired = work->expected - pods_scaled(missing, work->expected, true, 0);
     } else if (val_is(staying, VAL_STRING)) {
         work->expected = expected_scale(pass, work);
-        work->desired = scaled_value(staying, work->expected);
+        work->desired = pods_scaled(staying, work->expected, true, 0);
     } else {
         work->expected = (int64_t)work->pods.count;
         work->desired = val_int(staying, 0);

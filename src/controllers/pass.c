@@ -315,6 +315,12 @@ struct object *pass_hold(struct pass *pass, struct object *object)
     return object;
 }
 
+bool pass_namespace_ends(const struct client_result *result)
+{
+    return result->code == ERR_FORBIDDEN &&
+           str_contains(str_of(result->error.message), STR("terminated"));
+}
+
 void pass_fail(struct pass *pass)
 {
     pass->failed = true;

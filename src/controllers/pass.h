@@ -52,6 +52,8 @@ void pass_write(struct pass *pass, const struct client_request *request, pass_an
 /* Goes on with fn when everything sent so far is answered (and nothing failed); may be called again
  * from there. */
 void pass_then(struct pass *pass, void (*fn)(struct pass *pass, void *arg), void *arg);
+/* A create that failed because its namespace is being deleted: nothing to complain about. */
+bool pass_namespace_ends(const struct client_result *result);
 void pass_fail(struct pass *pass);
 /* The pass goes on, and the key comes again after its back-off all the same. */
 void pass_retry(struct pass *pass);

@@ -229,6 +229,19 @@ struct val *pod_from_template(struct arena *arena, const struct val *template,
     return pod;
 }
 
+int64_t pods_scaled(const struct val *value, int64_t total, bool up, int64_t otherwise)
+{
+    struct str text = val_text(value);
+    int64_t number;
+    if (val_absent(value)) {
+        return otherwise;
+    }
+    if (text.n > 1 && text.p[text.n - 1] == '%' && str_i64(str_at(text.p, text.n - 1), &number)) {
+        return up ? (total * number + 99) / 100 : total * number / 100;
+    }
+    return str_i64(text, &number) ? number : otherwise;
+}
+
 static struct str indexed_field(const struct object *object, const char *name)
 {
     const char *const *names = object->resource->field_selectors;

@@ -39,6 +39,10 @@ bool pod_is_available(const struct pod_brief *pod, int64_t min_ready_s, int64_t 
  * those to delete first come first. */
 void pods_rank_for_deletion(struct pod_brief **pods, size_t count, int64_t now_wall);
 
+/* An IntOrString of `total` pods (maxSurge, minAvailable ...): a number as it is, a percentage
+ * rounded up or down; `otherwise` when absent. */
+int64_t pods_scaled(const struct val *value, int64_t total, bool up, int64_t otherwise);
+
 /* spec.nodeName and status.phase without decoding: fields that the resource indexes. */
 struct str pod_node_name(const struct object *pod);
 struct str pod_phase_text(const struct object *pod);

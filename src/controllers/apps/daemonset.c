@@ -106,42 +106,13 @@ static void finish(struct pass *pass, void *arg)
 
 /* ---- history ---- */
 
-static void on_revision(struct pass *pass, void *arg, const struct client_result *result)
-{
-    struct daemons *set = arg;
-    if (result->code == 0) {
-        pass_again(pass); /* and finds it */
-    } else if (result->code == ERR_EXISTS) {
-        struct val *meta, *body = pass_patch_body(pass, set->object, &meta);
-        int64_t collisions = val_int(val_path(set->value, "status.collisionCount"), 0);
-        val_set_int(pass->arena, val_make_object(pass->arena, body, STR("status")),
-                    STR("collisionCount"), collisions + 1);
-        pass_patch(pass, set->object, CLIENT_PATCH_MERGE, "status", body, NULL, NULL);
-        pass_again(pass);
-    } else {
-        pass_fail(pass);
-    }
-}
-
 static bool find_current(struct pass *pass, struct daemons *set)
 {
-    struct val *data = revision_data(pass->arena, set->value);
-    set->current = revisions_equal(&set->revisions, data);
+    set->current = revisions_current(
+        pass, set->object, set->value, &set->revisions,
+        &(struct revision_rule){set->all->revision_resource, "controller-revision-hash", -1});
     if (set->current == NULL) {
-        const char *name;
-        struct revision_new wanted = {
-            .owner = set->object,
-            .value = set->value,
-            .data = data,
-            .hash_label = "controller-revision-hash",
-            .number = revisions_next(&set->revisions),
-            .collisions = val_int(val_path(set->value, "status.collisionCount"), -1)};
-        struct val *revision = revision_make(pass->arena, &wanted, &name);
-        pass_create(pass, set->all->revision_resource, pass->ns, revision, on_revision, set);
         return false;
-    }
-    if (set->current != &set->revisions.items[set->revisions.count - 1]) {
-        revision_renumber(pass, set->current, revisions_next(&set->revisions));
     }
     set->hash = hash_of(set->current);
     return true;

@@ -364,8 +364,7 @@ static void on_made(struct pass *pass, void *arg, const struct client_result *re
         return;
     }
     set->failed_in_batch++;
-    if (result->code == ERR_FORBIDDEN &&
-        str_contains(str_of(result->error.message), STR("terminated"))) {
+    if (pass_namespace_ends(result)) {
         return; /* the namespace is going away */
     }
     recorder_event(set->all->recorder, set->object, "Warning", "FailedCreate", "Error creating: %s",

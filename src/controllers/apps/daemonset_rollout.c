@@ -2,17 +2,6 @@
  * or, with maxSurge, at most so many nodes with a second one. */
 #include "controllers/apps/daemonset_int.h"
 
-/* An absolute number, or a share of `of` rounded up. */
-static int64_t scaled_up(const struct val *value, int64_t of, int64_t otherwise)
-{
-    struct str text = val_text(value);
-    int64_t number;
-    if (text.n > 1 && text.p[text.n - 1] == '%' && str_i64(str_at(text.p, text.n - 1), &number)) {
-        return (number * of + 99) / 100;
-    }
-    return val_int(value, otherwise);
-}
-
 static const struct val *rolling_of(const struct daemons *set)
 {
     return val_path(set->value, "spec.updateStrategy.rollingUpdate");
@@ -20,7 +9,7 @@ static const struct val *rolling_of(const struct daemons *set)
 
 int64_t daemons_max_surge(const struct daemons *set, int64_t desired)
 {
-    return scaled_up(val_get(rolling_of(set), "maxSurge"), desired, 0);
+    return pods_scaled(val_get(rolling_of(set), "maxSurge"), desired, true, 0);
 }
 
 /* False: more than one of a kind; the next pass cleans that up. */
@@ -109,7 +98,8 @@ void daemons_plan_rollout(struct pass *pass, struct daemons *set)
         desired += set->nodes[i].runs;
     }
     int64_t max_surge = daemons_max_surge(set, desired);
-    int64_t max_unavailable = scaled_up(val_get(rolling_of(set), "maxUnavailable"), desired, 1);
+    int64_t max_unavailable =
+        pods_scaled(val_get(rolling_of(set), "maxUnavailable"), desired, true, 1);
     if (desired > 0 && max_surge == 0 && max_unavailable == 0) {
         max_unavailable = 1; /* a share that comes out as nothing would stop the rollout */
     }

@@ -393,8 +393,7 @@ static void on_set_created(struct pass *pass, void *arg, const struct client_res
         pass_again(pass);
     } else if (result->code == ERR_EXISTS) {
         on_collision(pass, rollout);
-    } else if (result->code == ERR_FORBIDDEN &&
-               str_contains(str_of(result->error.message), STR("terminated"))) {
+    } else if (pass_namespace_ends(result)) {
         rollout->created_name = NULL; /* the namespace is going away */
     } else {
         rollout->create_error =

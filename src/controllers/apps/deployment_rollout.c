@@ -17,20 +17,6 @@ static int64_t max(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* An IntOrString of a total; percentages rounded up or down. */
-static int64_t scaled(const struct val *value, int64_t total, bool up, int64_t otherwise)
-{
-    struct str text = val_text(value);
-    int64_t number;
-    if (val_absent(value)) {
-        return otherwise;
-    }
-    if (text.n > 1 && text.p[text.n - 1] == '%' && str_i64(str_at(text.p, text.n - 1), &number)) {
-        return up ? (total * number + 99) / 100 : total * number / 100;
-    }
-    return str_i64(text, &number) ? number : otherwise;
-}
-
 void rollout_max(struct rollout *rollout)
 {
     const struct val *strategy = val_path(rollout->value, "spec.strategy.rollingUpdate");
@@ -38,9 +24,9 @@ void rollout_max(struct rollout *rollout)
         rollout->max_surge = rollout->max_unavailable = 0;
         return;
     }
-    rollout->max_surge = scaled(val_get(strategy, "maxSurge"), rollout->replicas, true, 1);
+    rollout->max_surge = pods_scaled(val_get(strategy, "maxSurge"), rollout->replicas, true, 1);
     rollout->max_unavailable =
-        scaled(val_get(strategy, "maxUnavailable"), rollout->replicas, false, 0);
+        pods_scaled(val_get(strategy, "maxUnavailable"), rollout->replicas, false, 0);
     if (rollout->max_surge == 0 && rollout->max_unavailable == 0) {
         rollout->max_unavailable = 1; /* else nothing could ever move */
     }

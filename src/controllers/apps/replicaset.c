@@ -202,8 +202,7 @@ static void on_created(struct pass *pass, void *arg, const struct client_result 
         return;
     }
     work->failed_in_batch++;
-    if (result->code == ERR_FORBIDDEN &&
-        str_contains(str_of(result->error.message), STR("terminated"))) {
+    if (pass_namespace_ends(result)) {
         return; /* the namespace is going away: nothing to complain about */
     }
     note_failure(pass, work, "FailedCreate", result);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-struct val *revision_data(struct arena *arena, const struct val *owner)
+static struct val *revision_data(struct arena *arena, const struct val *owner)
 {
     struct val *data = val_new(arena, VAL_OBJECT);
     struct val *spec = val_make_object(arena, data, STR("spec"));
@@ -51,7 +51,7 @@ struct revision *revisions_find(const struct revisions *revisions, struct str na
     return NULL;
 }
 
-struct revision *revisions_equal(const struct revisions *revisions, const struct val *data)
+static struct revision *revisions_equal(const struct revisions *revisions, const struct val *data)
 {
     for (size_t i = revisions->count; i-- > 0;) {
         if (val_equal(val_get(revisions->items[i].value, "data"), data)) {
@@ -61,7 +61,7 @@ struct revision *revisions_equal(const struct revisions *revisions, const struct
     return NULL;
 }
 
-int64_t revisions_next(const struct revisions *revisions)
+static int64_t revisions_next(const struct revisions *revisions)
 {
     return revisions->count > 0 ? revisions->items[revisions->count - 1].number + 1 : 1;
 }
@@ -93,8 +93,16 @@ static void copy_members(struct arena *arena, const struct val *from, struct val
     }
 }
 
-struct val *revision_make(struct arena *arena, const struct revision_new *wanted,
-                          const char **ret_name)
+struct revision_new {
+    struct object *owner;
+    const struct val *value; /* template's labels and own annotations are copied */
+    struct val *data;
+    const char *hash_label;
+    int64_t number, collisions;
+};
+
+static struct val *revision_make(struct arena *arena, const struct revision_new *wanted,
+                                 const char **ret_name)
 {
     struct buf bytes BUF_CLEANUP = BUF_INIT;
     val_write_json(wanted->data, &bytes);
@@ -117,13 +125,62 @@ struct val *revision_make(struct arena *arena, const struct revision_new *wanted
     return revision;
 }
 
-void revision_renumber(struct pass *pass, struct revision *revision, int64_t number)
+static void revision_renumber(struct pass *pass, struct revision *revision, int64_t number)
 {
     if (revision->number != number) {
         revision->number = number;
         val_set_int(pass->arena, revision->value, STR("revision"), number);
         pass_update(pass, revision->object->resource, "", revision->value, NULL, NULL);
     }
+}
+
+struct revision_making {
+    struct object *owner;
+    const struct val *value;
+};
+
+static void on_revision(struct pass *pass, void *arg, const struct client_result *result)
+{
+    const struct revision_making *making = arg;
+    if (result->code == 0) {
+        pass_again(pass); /* and finds it */
+    } else if (result->code == ERR_EXISTS) {
+        struct val *meta, *body = pass_patch_body(pass, making->owner, &meta);
+        int64_t collisions = val_int(val_path(making->value, "status.collisionCount"), 0);
+        val_set_int(pass->arena, val_make_object(pass->arena, body, STR("status")),
+                    STR("collisionCount"), collisions + 1);
+        pass_patch(pass, making->owner, CLIENT_PATCH_MERGE, "status", body, NULL, NULL);
+        pass_again(pass);
+    } else {
+        pass_fail(pass);
+    }
+}
+
+struct revision *revisions_current(struct pass *pass, struct object *owner, const struct val *value,
+                                   const struct revisions *revisions,
+                                   const struct revision_rule *rule)
+{
+    struct val *data = revision_data(pass->arena, value);
+    struct revision *found = revisions_equal(revisions, data);
+    if (found != NULL) {
+        if (found != &revisions->items[revisions->count - 1]) {
+            revision_renumber(pass, found, revisions_next(revisions));
+        }
+        return found;
+    }
+    const char *name;
+    struct revision_new wanted = {
+        .owner = owner,
+        .value = value,
+        .data = data,
+        .hash_label = rule->hash_label,
+        .number = revisions_next(revisions),
+        .collisions = val_int(val_path(value, "status.collisionCount"), rule->first_collisions)};
+    struct val *body = revision_make(pass->arena, &wanted, &name);
+    struct revision_making *making = arena_new(pass->arena, struct revision_making);
+    *making = (struct revision_making){owner, value};
+    pass_create(pass, rule->resource, pass->ns, body, on_revision, making);
+    return NULL;
 }
 
 void revisions_truncate(struct pass *pass, const struct revisions *revisions, int64_t limit,

@@ -19,31 +19,26 @@ struct revisions {
     size_t count;
 };
 
-struct val *revision_data(struct arena *arena, const struct val *owner);
 /* Claims those that `selector` matches (adoption, release) and loads them. */
 void revisions_load(struct pass *pass, struct object *owner, const struct selector *selector,
                     const struct informer *informer, struct revisions *ret_revisions);
 struct revision *revisions_find(const struct revisions *revisions, struct str name);
-/* The newest with this data, or NULL. */
-struct revision *revisions_equal(const struct revisions *revisions, const struct val *data);
-int64_t revisions_next(const struct revisions *revisions);
 
 /* FNV-1a of the text and the collision count (below 0: none), written with letters that make no
  * words. */
 const char *hash_text(struct arena *arena, struct str text, int64_t collisions);
 
-struct revision_new {
-    struct object *owner;
-    const struct val *value; /* of the owner: template's labels and own annotations are copied */
-    struct val *data;
-    const char *hash_label; /* "controller.kubernetes.io/hash" ... */
-    int64_t number, collisions;
+struct revision_rule {
+    const struct api_resource *resource; /* controllerrevisions */
+    const char *hash_label;              /* "controller.kubernetes.io/hash" ... */
+    int64_t first_collisions;            /* what status.collisionCount is while it is absent */
 };
-/* The object to create; *ret_name is NAME-HASH. */
-struct val *revision_make(struct arena *arena, const struct revision_new *wanted,
-                          const char **ret_name);
-/* Sends the new number of an old revision. */
-void revision_renumber(struct pass *pass, struct revision *revision, int64_t number);
+/* The revision of the owner's present template, with the newest number: an old one that comes back
+ * is renumbered. NULL: one was sent to be made, NAME-HASH; the pass comes again. A name that is
+ * taken raises the owner's status.collisionCount. */
+struct revision *revisions_current(struct pass *pass, struct object *owner, const struct val *value,
+                                   const struct revisions *revisions,
+                                   const struct revision_rule *rule);
 /* Deletes the oldest beyond `limit` of those that `is_live` does not keep. */
 void revisions_truncate(struct pass *pass, const struct revisions *revisions, int64_t limit,
                         bool (*is_live)(void *ctx, const struct revision *revision), void *ctx);

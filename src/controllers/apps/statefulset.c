@@ -123,44 +123,15 @@ static void finish(struct pass *pass, void *arg)
 
 /* ---- revisions ---- */
 
-static void on_revision(struct pass *pass, void *arg, const struct client_result *result)
-{
-    struct stateful *set = arg;
-    if (result->code == 0) {
-        pass_again(pass); /* and finds it */
-    } else if (result->code == ERR_EXISTS) {
-        struct val *meta, *body = pass_patch_body(pass, set->object, &meta);
-        int64_t collisions = val_int(val_path(set->value, "status.collisionCount"), 0);
-        val_set_int(pass->arena, val_make_object(pass->arena, body, STR("status")),
-                    STR("collisionCount"), collisions + 1);
-        pass_patch(pass, set->object, CLIENT_PATCH_MERGE, "status", body, NULL, NULL);
-        pass_again(pass);
-    } else {
-        pass_fail(pass);
-    }
-}
-
 /* Finds the current and the update revision; false: one was sent to be made, the pass comes again.
  */
 static bool find_revisions(struct pass *pass, struct stateful *set)
 {
-    struct val *data = revision_data(pass->arena, set->value);
-    set->update = revisions_equal(&set->revisions, data);
+    set->update = revisions_current(
+        pass, set->object, set->value, &set->revisions,
+        &(struct revision_rule){set->all->revision_resource, "controller.kubernetes.io/hash", 0});
     if (set->update == NULL) {
-        const char *name;
-        struct revision_new wanted = {
-            .owner = set->object,
-            .value = set->value,
-            .data = data,
-            .hash_label = "controller.kubernetes.io/hash",
-            .number = revisions_next(&set->revisions),
-            .collisions = val_int(val_path(set->value, "status.collisionCount"), 0)};
-        struct val *revision = revision_make(pass->arena, &wanted, &name);
-        pass_create(pass, set->all->revision_resource, pass->ns, revision, on_revision, set);
         return false;
-    }
-    if (set->update != &set->revisions.items[set->revisions.count - 1]) {
-        revision_renumber(pass, set->update, revisions_next(&set->revisions));
     }
     set->current =
         revisions_find(&set->revisions, val_text(val_path(set->value, "status.currentRevision")));
@@ -183,8 +154,7 @@ static void on_made(struct pass *pass, void *arg, const struct client_result *re
     if (result->code == 0) {
         recorder_event(recorder, made->set->object, "Normal", "SuccessfulCreate",
                        "create Pod %s in StatefulSet %.*s successful", made->name, STR_ARG(set));
-    } else if (result->code == ERR_FORBIDDEN &&
-               str_contains(str_of(result->error.message), STR("terminated"))) {
+    } else if (pass_namespace_ends(result)) {
         return; /* the namespace is going away */
     } else {
         recorder_event(recorder, made->set->object, "Warning", "FailedCreate",

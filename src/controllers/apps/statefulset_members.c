@@ -25,17 +25,6 @@ const char *member_name(struct arena *arena, const struct stateful *set, int64_t
     return arena_printf(arena, "%.*s-%lld", STR_ARG(set->object->name), (long long)ordinal);
 }
 
-/* An absolute number, or a share of `of` rounded down. */
-static int64_t scaled_down(const struct val *value, int64_t of, int64_t otherwise)
-{
-    struct str text = val_text(value);
-    int64_t number;
-    if (text.n > 1 && text.p[text.n - 1] == '%' && str_i64(str_at(text.p, text.n - 1), &number)) {
-        return number * of / 100;
-    }
-    return val_int(value, otherwise);
-}
-
 void stateful_load_spec(struct stateful *set)
 {
     const struct val *spec = val_get(set->value, "spec");
@@ -46,7 +35,7 @@ void stateful_load_spec(struct stateful *set)
     set->parallel = str_is(val_text(val_get(spec, "podManagementPolicy")), "Parallel");
     set->on_delete = str_is(val_text(val_path(spec, "updateStrategy.type")), "OnDelete");
     set->partition = val_int(val_get(rolling, "partition"), 0);
-    set->max_unavailable = scaled_down(val_get(rolling, "maxUnavailable"), set->replicas, 1);
+    set->max_unavailable = pods_scaled(val_get(rolling, "maxUnavailable"), set->replicas, false, 1);
     set->max_unavailable = set->max_unavailable < 1 ? 1 : set->max_unavailable;
 }
 

@@ -226,8 +226,7 @@ static void on_job(struct pass *pass, void *arg, const struct client_result *res
             pass_fail(pass);
             return;
         }
-    } else if (result->code == ERR_FORBIDDEN &&
-               str_contains(str_of(result->error.message), STR("terminated"))) {
+    } else if (pass_namespace_ends(result)) {
         return; /* the namespace is going away */
     } else if (result->code != 0) {
         tell(work, "Warning", "FailedCreate",

@@ -231,8 +231,7 @@ static void on_created(struct pass *pass, void *arg, const struct client_result 
         return;
     }
     work->failed_in_batch++;
-    if (result->code == ERR_FORBIDDEN &&
-        str_contains(str_of(result->error.message), STR("terminated"))) {
+    if (pass_namespace_ends(result)) {
         return; /* the namespace is going away */
     }
     recorder_event(work->all->recorder, work->object, "Warning", "FailedCreate",
