@@ -41,3 +41,6 @@ int codec_apply_schema(struct arena *arena, const struct api_struct *type, struc
 
 /* Canonical JSON of a typed (or schemaless) tape. */
 void codec_write(const struct api_struct *type, const struct val *value, struct buf *out);
+/* What Go calls empty: left out where the table says so, unless the field is a pointer. `v` is no
+ * null. */
+bool codec_is_empty(const struct api_field *field, const struct val *v);

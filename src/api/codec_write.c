@@ -168,8 +168,7 @@ static void write_value(struct codec_writer *writer, const struct val *v,
     }
 }
 
-/* What Go calls empty: left out where the table says so, unless the field is a pointer. */
-static bool is_empty(const struct api_field *field, const struct val *v)
+bool codec_is_empty(const struct api_field *field, const struct val *v)
 {
     if (v->type == VAL_OBJECT || v->type == VAL_ARRAY) {
         return v->count == 0 && (field->shape != API_SHAPE_ONE || field->type == API_TYPE_STRUCT);
@@ -277,7 +276,8 @@ static void write_struct_member(struct codec_writer *writer, struct frame *frame
         }
         return;
     }
-    if ((field->flags & (API_OMIT_EMPTY | API_POINTER)) == API_OMIT_EMPTY && is_empty(field, v)) {
+    if ((field->flags & (API_OMIT_EMPTY | API_POINTER)) == API_OMIT_EMPTY &&
+        codec_is_empty(field, v)) {
         return;
     }
     write_field_name(writer, frame, field);

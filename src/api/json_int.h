@@ -27,6 +27,26 @@ static inline const char *json_skip_space(const char *p, const char *end)
     return p;
 }
 
+/* The first quote or backslash, eight bytes at a time. */
+static inline const char *json_to_mark(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101ULL, highs = 0x8080808080808080ULL;
+    while (end - p >= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
+        uint64_t marks = (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
+        if (marks != 0) { /* those after the first may be wrong */
+            return p + (__builtin_ctzll(marks) >> 3);
+        }
+        p += 8;
+    }
+    while (p < end && *p != '"' && *p != '\\') {
+        p++;
+    }
+    return p;
+}
+
 /* Nodes are taken from blocks so that neighbours in the document are neighbours in memory. */
 enum { JSON_NODES_A_BLOCK = 28 };
 struct json_nodes {

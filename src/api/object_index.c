@@ -7,38 +7,20 @@
  */
 #include "api/object_index.h"
 
+#include "api/json_int.h"
+
 struct skim {
     const char *start, *p, *end;
 };
 
-/* The first quote or backslash, eight bytes at a time. */
-static inline const char *to_mark(const char *p, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101ULL, highs = 0x8080808080808080ULL;
-    while (end - p >= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
-        uint64_t marks = (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
-        if (marks != 0) {
-            return p + (__builtin_ctzll(marks) >> 3);
-        }
-        p += 8;
-    }
-    while (p < end && *p != '"' && *p != '\\') {
-        p++;
-    }
-    return p;
-}
-
 /* After the closing quote; p is after the opening one. */
 static inline bool skip_string(struct skim *skim, struct str *ret_raw, bool *ret_escaped)
 {
-    const char *start = skim->p, *p = to_mark(start, skim->end);
+    const char *start = skim->p, *p = json_to_mark(start, skim->end);
     *ret_escaped = false;
     while (p < skim->end && *p == '\\') {
         *ret_escaped = true;
-        p = to_mark(skim->end - p >= 2 ? p + 2 : skim->end, skim->end);
+        p = json_to_mark(skim->end - p >= 2 ? p + 2 : skim->end, skim->end);
     }
     if (p >= skim->end) {
         return false;

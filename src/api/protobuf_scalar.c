@@ -1,12 +1,10 @@
 /* protobuf_scalar.c: one JSON value as protobuf has it: texts, numbers, times, quantities, free
  * JSON, and the few unions of apiextensions. */
 #include "api/codec_int.h"
+#include "api/json_int.h"
 #include "api/json_skip.h"
 #include "api/protobuf_int.h"
 #include "base/clock.h"
-
-#define ONES  0x0101010101010101ULL
-#define HIGHS 0x8080808080808080ULL
 
 void wire_close_long(struct buf *out, size_t mark)
 {
@@ -19,35 +17,16 @@ void wire_close_long(struct buf *out, size_t mark)
     out->n += n;
 }
 
-/* Eight bytes at a time: the first quote or backslash. Marks after the first may be wrong. */
-static inline const char *text_run(const char *p, const char *end)
-{
-    while (end - p >= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        uint64_t quote = word ^ (ONES * '"'), slash = word ^ (ONES * '\\');
-        uint64_t marks = (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash)) & HIGHS;
-        if (marks != 0) {
-            return p + (__builtin_ctzll(marks) >> 3);
-        }
-        p += 8;
-    }
-    while (p < end && *p != '"' && *p != '\\') {
-        p++;
-    }
-    return p;
-}
-
 const char *wire_quote(const char *p, const char *end)
 {
-    p = text_run(p, end);
+    p = json_to_mark(p, end);
     return p < end && *p == '"' ? p : NULL;
 }
 
 /* After the opening quote; *ret_text lies in the input, or in the scratch when it has escapes. */
 static inline const char *read_text(struct protobuf_writer *w, const char *p, struct str *ret_text)
 {
-    const char *to = text_run(p, w->end), *why = NULL;
+    const char *to = json_to_mark(p, w->end), *why = NULL;
     if (to < w->end && *to == '"') {
         *ret_text = str_at(p, (size_t)(to - p));
         return to + 1;

@@ -1,6 +1,8 @@
 /* grain.c: how finely the fields of a value are owned. See grain.h. */
 #include "api/managed/grain.h"
 
+#include "api/codec.h"
+
 const struct api_field grain_deduced = {
     .name = "", .type = API_TYPE_ANY, .shape = API_SHAPE_ONE, .flags = API_PRESERVE_UNKNOWN};
 
@@ -61,20 +63,5 @@ bool grain_is_omitted(const struct api_field *field, const struct val *v)
     if (field == NULL || (field->flags & (API_OMIT_EMPTY | API_POINTER)) != API_OMIT_EMPTY) {
         return false;
     }
-    if (v->type == VAL_OBJECT || v->type == VAL_ARRAY) {
-        return v->count == 0 && (field->shape != API_SHAPE_ONE || field->type == API_TYPE_STRUCT);
-    }
-    switch ((enum api_type)field->type) {
-    case API_TYPE_STRING:
-    case API_TYPE_BYTES:
-        return v->text.n == 0;
-    case API_TYPE_BOOL:
-        return v->type == VAL_FALSE;
-    case API_TYPE_INT32:
-    case API_TYPE_INT64:
-    case API_TYPE_DOUBLE:
-        return v->type == VAL_NUMBER && str_is(v->text, "0");
-    default:
-        return false;
-    }
+    return codec_is_empty(field, v);
 }
