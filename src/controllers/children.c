@@ -149,6 +149,25 @@ void for_each_selecting(const struct informer *informer, const struct object *or
     }
 }
 
+void children_changed(const struct informer *owners, const char *kind, struct object *old,
+                      struct object *now, void (*visit)(void *ctx, struct object *object),
+                      void *ctx)
+{
+    struct arena arena ARENA_CLEANUP = ARENA_INIT;
+    struct owner owner;
+    struct object *states[] = {old, now};
+    for (size_t i = 0; i < 2; i++) {
+        struct object *found =
+            states[i] != NULL ? controller_object_of(owners, kind, states[i]) : NULL;
+        if (found != NULL) {
+            visit(ctx, found);
+        }
+    }
+    if (now != NULL && !now->deleting && !controller_of(&arena, now, &owner)) {
+        for_each_selecting(owners, now, visit, ctx);
+    }
+}
+
 /* ---- claims ---- */
 
 struct claim {

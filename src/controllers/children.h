@@ -33,6 +33,12 @@ bool selector_of(struct arena *arena, const struct val *owner, struct selector *
 void for_each_selecting(const struct informer *informer, const struct object *orphan,
                         void (*visit)(void *ctx, struct object *object), void *ctx);
 
+/* A child changed: visits its controller of this kind, before and now, and, when it is an orphan,
+ * whoever may want to adopt it. */
+void children_changed(const struct informer *owners, const char *kind, struct object *old,
+                      struct object *now, void (*visit)(void *ctx, struct object *object),
+                      void *ctx);
+
 struct claim_rule {
     const char *finalizer; /* is put on what is adopted; NULL: none */
     /* Whether a child that the selector matches is one all the same; NULL: yes. */

@@ -493,20 +493,7 @@ static void on_deployment(void *ctx, struct object *old, struct object *now)
 static void on_set(void *ctx, struct object *old, struct object *now)
 {
     struct deployments *all = ctx;
-    struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    struct owner owner;
-    struct object *states[] = {old, now};
-    for (size_t i = 0; i < 2; i++) {
-        struct object *deployment =
-            states[i] != NULL ? controller_object_of(all->deployments, "Deployment", states[i])
-                              : NULL;
-        if (deployment != NULL) {
-            worker_add(all->worker, deployment);
-        }
-    }
-    if (now != NULL && !now->deleting && !controller_of(&arena, now, &owner)) {
-        for_each_selecting(all->deployments, now, add_key, all);
-    }
+    children_changed(all->deployments, "Deployment", old, now, add_key, all);
 }
 
 /* Recreate waits for the last pod of the old sets, which no set's status need show. */

@@ -324,24 +324,10 @@ static void add_key(void *ctx, struct object *set)
     worker_add(all->worker, set);
 }
 
-static void wake_owner(struct replicasets *all, struct object *pod)
-{
-    struct object *set = pod != NULL ? controller_object_of(all->sets, all->kind->kind, pod) : NULL;
-    if (set != NULL) {
-        worker_add(all->worker, set);
-    }
-}
-
 static void on_pod(void *ctx, struct object *old, struct object *now)
 {
     struct replicasets *all = ctx;
-    struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    struct owner owner;
-    wake_owner(all, old);
-    wake_owner(all, now);
-    if (now != NULL && !now->deleting && !controller_of(&arena, now, &owner)) {
-        for_each_selecting(all->sets, now, add_key, all);
-    }
+    children_changed(all->sets, all->kind->kind, old, now, add_key, all);
 }
 
 static void *start(struct controller_env *env, const struct set_kind *kind)

@@ -334,26 +334,11 @@ static void on_set(void *ctx, struct object *old, struct object *now)
     add_key(ctx, now != NULL ? now : old);
 }
 
-static void wake_owner(struct statefulsets *all, struct object *child)
-{
-    struct object *set =
-        child != NULL ? controller_object_of(all->sets, "StatefulSet", child) : NULL;
-    if (set != NULL) {
-        worker_add(all->worker, set);
-    }
-}
-
 /* Pods and revisions. */
 static void on_child(void *ctx, struct object *old, struct object *now)
 {
     struct statefulsets *all = ctx;
-    struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    struct owner owner;
-    wake_owner(all, old);
-    wake_owner(all, now);
-    if (now != NULL && !now->deleting && !controller_of(&arena, now, &owner)) {
-        for_each_selecting(all->sets, now, add_key, all);
-    }
+    children_changed(all->sets, "StatefulSet", old, now, add_key, all);
 }
 
 /* A claim that is gone may be what a member waits for. */
