@@ -11,8 +11,6 @@
 #include "server/verb/verb.h"
 #include "server/write/pipeline.h"
 
-enum { ADMISSION_TRIES = 12 };
-
 struct applying {
     struct change change;
     struct request *request;
@@ -134,11 +132,7 @@ static void done(struct change *change)
 {
     struct applying *applying = change->ctx;
     struct request *request = applying->request;
-    if (change->failure.code != 0 && request->retry_ns > 0 && request->tries++ < ADMISSION_TRIES) {
-        int64_t delay = request->retry_ns;
-        request->retry_ns = 0;
-        change_done(change);
-        timer_start(request->loop, &request->timer, delay, again);
+    if (change_asked_again(change, request, again)) {
         return;
     }
     change_answer(change, request, applying->created ? 201 : 200);

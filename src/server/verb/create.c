@@ -4,7 +4,7 @@
 #include "server/verb/verb.h"
 #include "server/write/pipeline.h"
 
-enum { GENERATE_TRIES = 8, ADMISSION_TRIES = 12 };
+enum { GENERATE_TRIES = 8 };
 
 struct creation {
     struct change change;
@@ -37,11 +37,7 @@ static void done(struct change *change)
 {
     struct creation *creation = change->ctx;
     struct request *request = creation->request;
-    if (change->failure.code != 0 && request->retry_ns > 0 && request->tries++ < ADMISSION_TRIES) {
-        int64_t delay = request->retry_ns;
-        request->retry_ns = 0;
-        change_done(change);
-        timer_start(request->loop, &request->timer, delay, again);
+    if (change_asked_again(change, request, again)) {
         return;
     }
     if (change->failure.code == ERR_EXISTS && creation->generated) {

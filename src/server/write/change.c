@@ -243,6 +243,21 @@ void change_fail(struct change *change, struct request *request)
     arena_done(&texts);
 }
 
+bool change_asked_again(struct change *change, struct request *request,
+                        void (*again)(struct timer *timer))
+{
+    enum { ADMISSION_TRIES = 12 };
+    if (change->failure.code == 0 || request->retry_ns <= 0 ||
+        request->tries++ >= ADMISSION_TRIES) {
+        return false;
+    }
+    int64_t delay = request->retry_ns;
+    request->retry_ns = 0;
+    change_done(change);
+    timer_start(request->loop, &request->timer, delay, again);
+    return true;
+}
+
 void change_answer(struct change *change, struct request *request, int status)
 {
     if (change->failure.code != 0) {

@@ -68,5 +68,9 @@ void change_done(struct change *change);  /* drops what the engine holds; in don
 /* The usual end: answers the request with the result (or the failure) and drops what the change
  * holds, even when the change lives in the request's arena. */
 void change_answer(struct change *change, struct request *request, int status);
+/* In done(): admission wants to be asked again (request->retry_ns). True: the change is dropped,
+ * and `again` runs by request->timer after that time; at most 12 times a request. */
+bool change_asked_again(struct change *change, struct request *request,
+                        void (*again)(struct timer *timer));
 /* The same for a failure only. */
 void change_fail(struct change *change, struct request *request);
