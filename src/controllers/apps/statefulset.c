@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "client/owners.h"
 #include "client/recorder.h"
 #include "controllers/apps/statefulset_int.h"
 #include "controllers/table_int.h"
