@@ -149,21 +149,29 @@ void for_each_selecting(const struct informer *informer, const struct object *or
     }
 }
 
+/* Runs for every pod event in several controllers: nothing is parsed where no owner could be woken,
+ * and the owners of a state are read once. */
 void children_changed(const struct informer *owners, const char *kind, struct object *old,
                       struct object *now, void (*visit)(void *ctx, struct object *object),
                       void *ctx)
 {
+    if (informer_count(owners) == 0) {
+        return;
+    }
     struct arena arena ARENA_CLEANUP = ARENA_INIT;
-    struct owner owner;
     struct object *states[] = {old, now};
+    bool owned = false; /* the last state */
     for (size_t i = 0; i < 2; i++) {
-        struct object *found =
-            states[i] != NULL ? controller_object_of(owners, kind, states[i]) : NULL;
-        if (found != NULL) {
+        struct owner owner;
+        owned = states[i] != NULL && controller_of(&arena, states[i], &owner);
+        struct object *found = owned && str_is(owner.kind, kind)
+                                   ? informer_get(owners, states[i]->ns, owner.name)
+                                   : NULL;
+        if (found != NULL && str_eq(found->uid, owner.uid)) {
             visit(ctx, found);
         }
     }
-    if (now != NULL && !now->deleting && !controller_of(&arena, now, &owner)) {
+    if (now != NULL && !now->deleting && !owned) {
         for_each_selecting(owners, now, visit, ctx);
     }
 }
